@@ -1,0 +1,48 @@
+"""Structured pruning for Keras 3: a model in, a smaller verified model out.
+
+The names below are imported on first use, so that `pruning.spec`, `pruning.plan`, `pruning.catalog` and
+`pruning.errors` can be used where Keras must not be loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pruning.criteria.base import Criterion, ScoreCriterion
+    from pruning.errors import PruningError
+    from pruning.load import load_model
+    from pruning.pipeline import Data, prune
+    from pruning.plan import PruningPlan
+    from pruning.planning import make_plan
+    from pruning.spec import PruningSpec, TrainingSpec
+    from pruning.surgery import apply_plan
+    from pruning.verify import verify
+
+_HOMES = {
+    "Criterion": "pruning.criteria.base",
+    "Data": "pruning.data",
+    "PruningError": "pruning.errors",
+    "PruningPlan": "pruning.plan",
+    "PruningSpec": "pruning.spec",
+    "ScoreCriterion": "pruning.criteria.base",
+    "TrainingSpec": "pruning.spec",
+    "apply_plan": "pruning.surgery",
+    "load_model": "pruning.load",
+    "make_plan": "pruning.selection",
+    "prune": "pruning.pipeline",
+    "verify": "pruning.verify",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

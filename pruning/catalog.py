@@ -1,0 +1,53 @@
+"""What can be chosen by name: a visible table that imports nothing heavy.
+
+A criterion is added by writing `criteria/<name>.py` and one row here. The row makes it appear in the
+job schema, in `GET /v1/criteria`, in the command's help and in the contract tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CriterionEntry:
+    """One selectable criterion.
+
+    Attributes:
+        name: What a caller writes in `PruningSpec.criterion`.
+        path: `module:Class`, imported only when used.
+        summary: One line for people.
+        source: The paper it comes from.
+        needs_data: Whether it cannot be computed from the weights alone.
+    """
+
+    name: str
+    path: str
+    summary: str
+    source: str
+    needs_data: bool = False
+
+
+CRITERIA: dict[str, CriterionEntry] = {
+    entry.name: entry
+    for entry in (
+        CriterionEntry(
+            name="random",
+            path="pruning.criteria.random:Random",
+            summary="Remove channels at random: the baseline that every criterion has to beat.",
+            source="Mittal et al. 2018, arXiv:1801.10447",
+        ),
+        CriterionEntry(
+            name="kmeans",
+            path="pruning.criteria.kmeans:KMeansFilters",
+            summary="Cluster the filters and keep the filter nearest each centroid.",
+            source="k-means over filters, scikit-learn's KMeans",
+        ),
+        CriterionEntry(
+            name="l1_norm",
+            path="pruning.criteria.l1_norm:L1Norm",
+            summary="Keep the channels whose filters have the largest sum of absolute weights.",
+            source="Li et al. 2017, arXiv:1608.08710",
+        ),
+    )
+}

@@ -1,0 +1,107 @@
+"""The error tree of the library.
+
+    PruningError                 whatever the library refuses to do, with a reason
+    ├── SpecError                a request that cannot be meant: value, pattern, combination
+    │   └── UnknownCriterionError    a criterion that is neither in the catalog nor callable
+    ├── ModelError               a model file or model that cannot be served
+    │   └── NothingToPruneError      a sound model in which no channel may be removed
+    ├── DataError                a dataset that does not fit itself or the model
+    ├── PlanError                a plan that does not belong to this model
+    ├── CriterionError           a criterion that returned something unusable
+    ├── TrainingError            training that cannot start or went to NaN
+    └── VerificationError        the pruned model does not compute what it should: never deliver it
+
+The errors know nothing of HTTP; `api/errors.py` maps them to statuses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PruningError(Exception):
+    """Say what came, what was expected and how to fix it.
+
+    Attributes:
+        code: Stable name of the kind of error, for programs.
+        field: Dotted path of the offending input, such as `"pruning.ratio"`, or `None`.
+        received: What came, shortened for reading.
+        expected: What would have been accepted.
+        hint: How to fix it.
+    """
+
+    code = "pruning-error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        received: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.received = received
+        self.expected = expected
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error as JSON-ready fields; absent ones are left out."""
+        fields = {
+            "code": self.code,
+            "detail": self.message,
+            "field": self.field,
+            "received": self.received,
+            "expected": self.expected,
+            "hint": self.hint,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.received is not None:
+            parts.append(f"Received: {self.received}.")
+        if self.expected is not None:
+            parts.append(f"Expected: {self.expected}.")
+        if self.hint is not None:
+            parts.append(self.hint)
+        return " ".join(parts)
+
+
+class SpecError(PruningError):
+    code = "invalid-spec"
+
+
+class UnknownCriterionError(SpecError):
+    code = "unknown-criterion"
+
+
+class ModelError(PruningError):
+    code = "unusable-model"
+
+
+class NothingToPruneError(ModelError):
+    code = "nothing-to-prune"
+
+
+class DataError(PruningError):
+    code = "unusable-dataset"
+
+
+class PlanError(PruningError):
+    code = "plan-mismatch"
+
+
+class CriterionError(PruningError):
+    code = "criterion-failed"
+
+
+class TrainingError(PruningError):
+    code = "training-failed"
+
+
+class VerificationError(PruningError):
+    code = "verification-failed"

@@ -1,0 +1,1 @@
+"""Celery worker: claims a job and runs it in a supervised child process."""
