@@ -1,1 +1,1 @@
-
+"""The HTTP API: FastAPI over the job and artifact stores."""

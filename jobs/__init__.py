@@ -1,1 +1,1 @@
-
+"""What API and worker share: job spec, status, records, stores, artifacts, inspection and settings."""

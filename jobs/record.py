@@ -1,0 +1,173 @@
+"""What the stores remember: jobs, their progress, events and artifacts, models and datasets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from jobs.errors import problem_title, problem_type
+from jobs.spec import JobSpec
+from jobs.status import JobStatus
+from pruning.errors import PruningError
+
+Phase = Literal["loading", "training", "pruning", "fine-tuning", "post-training", "saving"]
+Item = TypeVar("Item")
+
+
+def _require_utc(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("a time needs a time zone; the service speaks UTC")
+    return at
+
+
+Time = Annotated[datetime, AfterValidator(_require_utc)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Progress(_Frozen):
+    """How far a running job is."""
+
+    phase: Phase
+    iteration: int | None = Field(default=None, ge=0)
+    num_iterations: int | None = Field(default=None, ge=1, description="Null where only a target decides.")
+    epoch: int | None = Field(default=None, ge=0)
+    num_epochs: int | None = Field(default=None, ge=0)
+    fraction: float | None = Field(default=None, ge=0, le=1, description="Share of the whole job that is done.")
+    eta_seconds: float | None = Field(default=None, ge=0, description="Estimated time left.")
+    message: str | None = Field(default=None, max_length=2000)
+
+
+class JobError(_Frozen):
+    """Why a job failed: a problem (RFC 9457) without a status."""
+
+    type: str
+    title: str
+    detail: str
+    field: str | None = None
+    received: str | None = None
+    expected: str | None = None
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, code: str, detail: str, **fields: str | None) -> JobError:
+        """Make an error from the stable name of its kind and a sentence for people."""
+        return cls(type=problem_type(code), title=problem_title(code), detail=detail, **fields)
+
+    @classmethod
+    def from_exception(cls, error: PruningError) -> JobError:
+        """Make an error from what the library or the service refused."""
+        fields = error.as_dict()
+        return cls.of(fields.pop("code"), fields.pop("detail"), **fields)
+
+    @property
+    def code(self) -> str:
+        """The stable name of the kind of error."""
+        return self.type.rsplit("/", 1)[-1]
+
+
+class ArtifactRecord(_Frozen):
+    """One downloadable result of a job."""
+
+    name: str
+    media_type: str
+    size_bytes: int = Field(ge=0)
+    sha256: str
+
+
+class JobRecord(_Frozen):
+    """A job as its owner sees it; lease and fence stay inside the store."""
+
+    id: str
+    name: str | None = None
+    status: JobStatus
+    spec: JobSpec
+    attempt: int = Field(ge=0, description="How often a worker has started the job.")
+    version: int = Field(ge=0, description="Grows with every change.")
+    cancel_requested: bool = False
+    created_at: Time
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    progress: Progress | None = None
+    metrics: dict[str, float] = {}
+    error: JobError | None = None
+    artifacts: tuple[ArtifactRecord, ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the job can never change again."""
+        return self.status.is_finished
+
+
+class Event(_Frozen):
+    """Something that happened to a job."""
+
+    id: str = Field(description="Cursor of the event, ascending within the job.")
+    kind: Literal["status", "progress"]
+    at: Time
+    data: dict[str, Any]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no event can follow."""
+        return self.kind == "status" and JobStatus(self.data["status"]).is_finished
+
+
+class ModelRecord(_Frozen):
+    """An uploaded model."""
+
+    kind: ClassVar[str] = "model"
+    collection: ClassVar[str] = "models"
+    prefix: ClassVar[str] = "mdl_"
+
+    id: str
+    filename: str
+    format: Literal["keras", "h5"]
+    size_bytes: int = Field(ge=0)
+    sha256: str
+    layers: tuple[str, ...] | None = Field(description="Layer paths; null for h5, which only a job opens.")
+    created_at: Time
+
+
+class ArrayInfo(_Frozen):
+    """One array of an uploaded .npz."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class ClassInfo(_Frozen):
+    """One class of an uploaded image folder."""
+
+    name: str
+    num_train: int = Field(ge=0)
+    num_validation: int | None = Field(default=None, ge=0, description="Null where there is no validation folder.")
+
+
+class DatasetRecord(_Frozen):
+    """An uploaded dataset."""
+
+    kind: ClassVar[str] = "dataset"
+    collection: ClassVar[str] = "datasets"
+    prefix: ClassVar[str] = "dst_"
+
+    id: str
+    filename: str
+    format: Literal["npz", "image_folder"]
+    size_bytes: int = Field(ge=0)
+    sha256: str
+    arrays: tuple[ArrayInfo, ...] | None = None
+    classes: tuple[ClassInfo, ...] | None = None
+    created_at: Time
+
+
+class Page(_Frozen, Generic[Item]):
+    """One page of a list."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = Field(default=None, description="Pass it as `cursor` to read on; null at the end.")

@@ -1,0 +1,109 @@
+"""Settings of the service, read from the environment with the prefix `RIDURRE_`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _check_redis_url(url: str) -> str:
+    if urlsplit(url).scheme not in REDIS_SCHEMES:
+        schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
+        raise ValueError(f"a Redis URL starts with one of {schemes}; received {urlsplit(url).scheme!r}")
+    return url
+
+
+class Settings(BaseSettings):
+    """Where things are and how long they may take. Times are seconds, sizes bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="RIDURRE_", frozen=True, populate_by_name=True, extra="ignore")
+
+    redis_url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
+        default="redis://127.0.0.1:6379/0",
+        validation_alias=AliasChoices("RIDURRE_REDIS_URL", "REDIS_URL"),
+        description="`redis://host:port/db`, `rediss://…`, or a socket: `unix:///path?db=0`, "
+        "`redis+socket:///path?virtual_host=0`. Holds the state of jobs.",
+    )
+    broker_db: int | None = Field(default=None, ge=0, description="Database of the queue; default: the next one.")
+    data_directory: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Path("var")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+
+    max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
+    max_spec_bytes: int = Field(default=1024**2, ge=1)
+
+    lease_seconds: Seconds = Field(default=30, description="A job whose worker is silent for longer is given to another.")
+    heartbeat_seconds: Seconds = Field(default=10, description="How often a worker renews its lease.")
+    poll_seconds: Seconds = Field(default=0.5, description="How often a worker looks at its child and for a cancel.")
+    grace_seconds: Seconds = Field(default=10, description="Between SIGTERM and SIGKILL of a job's child.")
+    job_time_limit_seconds: Seconds = Field(default=24 * 3600, description="Longest run of one attempt.")
+    max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often has failed.")
+    sweep_seconds: Seconds = Field(default=5, description="How often a worker looks for lost jobs.")
+    republish_seconds: Seconds = Field(default=60, description="A job queued for longer is published again.")
+
+    runner_command: tuple[str, ...] = Field(
+        default=(), description="Starts the job's child, followed by the job directory; a JSON list."
+    )
+
+    @model_validator(mode="after")
+    def _check_times_and_databases(self) -> Settings:
+        if not self.heartbeat_seconds < self.lease_seconds:
+            raise ValueError("heartbeat_seconds must be shorter than lease_seconds, or every lease runs out")
+        if not self.grace_seconds < self.lease_seconds:
+            raise ValueError("grace_seconds must be shorter than lease_seconds: no renewal happens meanwhile")
+        if self.broker_db == self.state_db:
+            raise ValueError(f"broker_db and the database in redis_url are both {self.broker_db}; keep them apart")
+        return self
+
+    @cached_property
+    def state_db(self) -> int:
+        """Number of the database that holds the state of jobs."""
+        parts = urlsplit(self.redis_url)
+        query = parse_qs(parts.query)
+        digits = (query.get("db") or query.get("virtual_host") or [""])[0]
+        if not digits and not self._is_socket:
+            digits = parts.path
+        digits = digits.strip("/") or "0"
+        if not digits.isdecimal():
+            raise ValueError(f"redis_url names the database {digits!r}; expected a number such as 0")
+        return int(digits)
+
+    @property
+    def _is_socket(self) -> bool:
+        return urlsplit(self.redis_url).scheme in ("unix", "redis+socket")
+
+    @property
+    def state_url(self) -> str:
+        """URL of the job store, as redis-py spells it."""
+        parts = urlsplit(self.redis_url)
+        if self._is_socket:
+            return f"unix://{parts.netloc}{parts.path}?db={self.state_db}"
+        return parts._replace(path=f"/{self.state_db}").geturl()
+
+    @property
+    def broker_url(self) -> str:
+        """URL of the queue, as Celery spells it."""
+        parts = urlsplit(self.redis_url)
+        database = self.state_db + 1 if self.broker_db is None else self.broker_db
+        if self._is_socket:
+            return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
+        return parts._replace(path=f"/{database}").geturl()
+
+    @property
+    def artifacts_directory(self) -> Path:
+        """Where models, datasets and results are kept."""
+        return self.data_directory / "artifacts"
+
+    @property
+    def workspace_directory(self) -> Path:
+        """Where the directories of running jobs are."""
+        return self.data_directory / "workspace"
