@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
     max_spec_bytes: int = Field(default=1024**2, ge=1)
 
-    lease_seconds: Seconds = Field(default=30, description="A job whose worker is silent for longer is given to another.")
+    lease_seconds: Seconds = Field(default=30, description="A worker silent for longer loses its job.")
     heartbeat_seconds: Seconds = Field(default=10, description="How often a worker renews its lease.")
     poll_seconds: Seconds = Field(default=0.5, description="How often a worker looks at its child and for a cancel.")
     grace_seconds: Seconds = Field(default=10, description="Between SIGTERM and SIGKILL of a job's child.")

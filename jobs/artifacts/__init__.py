@@ -1,0 +1,1 @@
+"""Where bytes live: one abstract store, one file per backend."""

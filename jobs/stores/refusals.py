@@ -1,0 +1,68 @@
+"""What a job store refuses, said in the same words by every backend."""
+
+from __future__ import annotations
+
+from jobs.errors import ConflictError, LeaseLostError, NotFoundError
+from jobs.record import JobError
+from pruning.errors import SpecError
+
+
+def not_found(kind: str, identifier: str) -> NotFoundError:
+    """Say that there is no such thing."""
+    return NotFoundError(
+        f"there is no {kind} {identifier!r}", received=identifier, expected=f"the id of an existing {kind}"
+    )
+
+
+def missing_input(field_name: str, input_id: str) -> SpecError:
+    """Say that a spec names an upload that does not exist."""
+    return SpecError(
+        f"there is no {field_name} {input_id!r}",
+        field=field_name,
+        received=input_id,
+        expected=f"the id of an uploaded {field_name}",
+        hint=f"Upload it with POST /v1/{field_name}s, or list what is there with GET /v1/{field_name}s.",
+    )
+
+
+def key_reused(idempotency_key: str) -> ConflictError:
+    """Say that an idempotency key came with another spec."""
+    return ConflictError(
+        "this Idempotency-Key was used for another spec",
+        field="Idempotency-Key",
+        received=idempotency_key,
+        expected="the spec it was first used with, or a new key",
+    )
+
+
+def already_finished(job_id: str, status: str) -> ConflictError:
+    """Say that a finished job cannot be cancelled."""
+    return ConflictError(f"job {job_id} is already {status}", received=status, expected="an unfinished job")
+
+
+def still_unfinished(job_id: str, status: str) -> ConflictError:
+    """Say that an unfinished job cannot be deleted."""
+    return ConflictError(
+        f"job {job_id} is {status}", received=status, expected="a finished job", hint="Cancel it first."
+    )
+
+
+def still_needed(kind: str, input_id: str) -> ConflictError:
+    """Say that an upload cannot be deleted yet."""
+    return ConflictError(
+        f"an unfinished job needs {kind} {input_id}", received=input_id, hint="Wait for the job, or cancel it."
+    )
+
+
+def lease_lost(job_id: str) -> LeaseLostError:
+    """Say that a worker no longer holds a job."""
+    return LeaseLostError(f"job {job_id} is no longer held under this fence")
+
+
+def crashed_too_often(max_attempts: int) -> JobError:
+    """Say that a job's worker died too often."""
+    return JobError.of(
+        "crashed",
+        f"the worker of this job disappeared {max_attempts} times while it ran",
+        hint="The machine may lack memory for this model; try a smaller batch_size.",
+    )
