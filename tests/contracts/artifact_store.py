@@ -39,10 +39,15 @@ class ArtifactStoreContract:
         assert not writer.path.exists()
 
     def test_a_failure_while_writing_leaves_nothing(self, artifacts: ArtifactStore) -> None:
-        with pytest.raises(RuntimeError), artifacts.writer("models") as writer:
-            writer.write(DATA)
-            raise RuntimeError
-        assert not writer.path.exists()
+        def write_half() -> None:
+            with artifacts.writer("models") as writer:
+                writer.write(DATA)
+                raise OSError("the client is gone")
+
+        with pytest.raises(OSError, match="the client is gone"):
+            write_half()
+        with artifacts.writer("models") as writer:
+            assert list(writer.path.parent.iterdir()) == [writer.path]
 
     def test_a_blob_is_fetched_to_a_file(self, artifacts: ArtifactStore, tmp_path: Path) -> None:
         artifacts.add("models", io.BytesIO(DATA))

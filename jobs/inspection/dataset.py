@@ -1,0 +1,47 @@
+"""What an uploaded dataset says of itself: arrays of an .npz, or classes of an image folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jobs.errors import UnsupportedDatasetFileError
+from jobs.inspection.archive import MAGIC as ZIP_MAGIC
+from jobs.inspection.archive import open_archive
+from jobs.inspection.arrays import read_arrays
+from jobs.inspection.image_folder import MAX_MEMBERS, read_classes
+from jobs.record import ArrayInfo, ClassInfo
+from pruning.errors import DataError
+
+
+@dataclass(frozen=True)
+class DatasetInspection:
+    """What an upload turned out to be."""
+
+    format: Literal["npz", "image_folder"]
+    arrays: tuple[ArrayInfo, ...] | None = None
+    classes: tuple[ClassInfo, ...] | None = None
+
+
+def inspect_dataset(path: Path) -> DatasetInspection:
+    """Check an uploaded dataset file.
+
+    Raises:
+        UnsupportedDatasetFileError: Not a zip file, so neither an .npz nor a zip of images.
+        DataError: A zip file that is damaged, or a dataset that does not fit itself.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(ZIP_MAGIC))
+    if start != ZIP_MAGIC:
+        raise UnsupportedDatasetFileError(
+            "this is not a dataset file",
+            field="file",
+            received=f"a file that starts with {start!r}" if start else "an empty file",
+            expected="an .npz file or a zip with train/<class>/<image>",
+            hint="Save arrays with numpy.savez('data.npz', x_train=…, y_train=…).",
+        )
+    with open_archive(path, DataError, MAX_MEMBERS) as archive:
+        if any(name.endswith(".npy") for name in archive.members):
+            return DatasetInspection("npz", arrays=read_arrays(archive))
+        return DatasetInspection("image_folder", classes=read_classes(archive))

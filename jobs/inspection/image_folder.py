@@ -1,0 +1,72 @@
+"""The classes of a zip of images: `train/<class>/<image>` and, if wanted, `validation/<class>/<image>`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from jobs.inspection.archive import Archive
+from jobs.record import ClassInfo
+from pruning.errors import DataError
+
+MAX_MEMBERS = 200_000
+MAX_CLASSES = 10_000
+MAX_IMAGE_BYTES = 64 * 1024**2
+MIN_CLASSES = 2
+SUFFIXES = (".jpg", ".jpeg", ".png")
+LAYOUT = "train/<class>/<image>.jpg|png, and optionally validation/<class>/<image>.jpg|png"
+
+
+def read_classes(archive: Archive) -> tuple[ClassInfo, ...]:
+    """Return the classes with their numbers of images, or raise `DataError`; other folders are ignored."""
+    train, validation = _count(archive, "train"), _count(archive, "validation")
+    if not train:
+        tops = sorted({name.split("/")[0] for name in archive.members})
+        raise DataError(
+            "the zip has no images in train/",
+            field="file",
+            received=f"at the top: {', '.join(tops[:5])[:200] or 'nothing'}",
+            expected=LAYOUT,
+            hint="Zip the folders train/ and validation/ themselves, not a folder around them.",
+        )
+    if not MIN_CLASSES <= len(train) <= MAX_CLASSES:
+        raise DataError(
+            "the number of classes is out of range",
+            field="file",
+            received=f"{len(train)} classes in train/",
+            expected=f"{MIN_CLASSES} to {MAX_CLASSES}",
+        )
+    if validation and set(validation) != set(train):
+        raise DataError(
+            "train/ and validation/ differ in their classes",
+            field="file",
+            received=f"only in one of them: {', '.join(sorted(set(train) ^ set(validation))[:5])[:200]}",
+            expected="the same class folders in both",
+        )
+    return tuple(
+        ClassInfo(name=name, num_train=train[name], num_validation=validation[name] if validation else None)
+        for name in sorted(train)
+    )
+
+
+def _count(archive: Archive, split: str) -> Counter[str]:
+    images: Counter[str] = Counter()
+    for name, member in archive.members.items():
+        top, *rest = name.split("/")
+        if top != split or rest[-1:] == ["Thumbs.db"] or any(part.startswith(".") for part in rest):
+            continue  # other folders, and what desktops leave behind
+        if len(rest) != 2 or not rest[1].lower().endswith(SUFFIXES):
+            raise DataError(
+                f"{split}/ holds something else than class folders with images",
+                field="file",
+                received=name[:200],
+                expected=LAYOUT,
+            )
+        if not 0 < member.file_size <= MAX_IMAGE_BYTES:
+            raise DataError(
+                "an image is empty or too large",
+                field="file",
+                received=f"{name[:200]}: {member.file_size} bytes",
+                expected=f"1 to {MAX_IMAGE_BYTES} bytes",
+            )
+        images[rest[0]] += 1
+    return images

@@ -1,0 +1,148 @@
+"""What an uploaded model file says of itself: its format and, for .keras, the paths of its layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from jobs.errors import UnsupportedModelFileError
+from jobs.inspection.archive import MAGIC as ZIP_MAGIC
+from jobs.inspection.archive import Archive, open_archive
+from pruning.errors import ModelError
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+MEMBERS = frozenset({CONFIG, METADATA, WEIGHTS})
+MAX_MEMBERS = 64
+MAX_CONFIG_BYTES = 4 * 1024**2
+MAX_METADATA_BYTES = 64 * 1024
+MAX_LAYERS = 10_000
+MAX_NESTING = 20
+MAX_NAME_CHARACTERS = 256
+MODEL_CLASSES = frozenset({"Functional", "Model", "Sequential"})
+
+
+@dataclass(frozen=True)
+class ModelInspection:
+    """What an upload turned out to be.
+
+    Attributes:
+        format: By content, whatever the file is called.
+        layers: Paths such as `stem` or `nested/conv`, inputs left out; `None` for h5.
+    """
+
+    format: Literal["keras", "h5"]
+    layers: tuple[str, ...] | None
+
+
+def inspect_model(path: Path) -> ModelInspection:
+    """Check an uploaded model file.
+
+    Raises:
+        UnsupportedModelFileError: Neither a .keras nor an .h5 file.
+        ModelError: A .keras file that is damaged or holds no Keras model.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(HDF5_MAGIC))
+    if start == HDF5_MAGIC:
+        return ModelInspection("h5", None)
+    if start[: len(ZIP_MAGIC)] != ZIP_MAGIC:
+        raise UnsupportedModelFileError(
+            "this is not a Keras model file",
+            field="file",
+            received=f"a file that starts with {start!r}" if start else "an empty file",
+            expected="a .keras file (zip) or an .h5 file (HDF5)",
+            hint="Save the model with model.save('model.keras').",
+        )
+    with open_archive(path, ModelError, MAX_MEMBERS) as archive:
+        return ModelInspection("keras", _layers_of(archive))
+
+
+def _layers_of(archive: Archive) -> tuple[str, ...]:
+    if set(archive.members) != MEMBERS:
+        raise ModelError(
+            "this zip file is not a .keras file",
+            field="file",
+            received=_listing(sorted(archive.members)),
+            expected=_listing(sorted(MEMBERS)),
+            hint="Save the model with model.save('model.keras') in Keras 3.",
+        )
+    _parse_object(archive, METADATA, MAX_METADATA_BYTES)
+    config = _parse_object(archive, CONFIG, MAX_CONFIG_BYTES)
+    if archive.read_start(WEIGHTS, len(HDF5_MAGIC)) != HDF5_MAGIC:
+        raise ModelError(f"{WEIGHTS} is not HDF5", field="file", received=WEIGHTS, expected="an HDF5 file")
+    if not _is_model(config):
+        raise ModelError(
+            "the root of config.json is not a Keras model",
+            field="file",
+            received=f"class_name {str(config.get('class_name'))[:100]!r}",
+            expected=f"a built model of class {' or '.join(sorted(MODEL_CLASSES))}",
+            hint="Subclassed models carry no graph; rebuild the model with the functional API.",
+        )
+    layers = tuple(dict.fromkeys(_walk(config, "", 0)))
+    if not layers:
+        raise ModelError("the model has no layers", field="file", received="0 layers", expected="at least 1 layer")
+    if len(layers) > MAX_LAYERS:
+        raise ModelError(
+            "the model has too many layers",
+            field="file",
+            received=f"{len(layers)} layers",
+            expected=f"at most {MAX_LAYERS}",
+        )
+    return layers
+
+
+def _walk(model: dict[str, Any], prefix: str, depth: int) -> Iterator[str]:
+    if depth > MAX_NESTING:
+        raise ModelError(
+            "models are nested too deep", field="file", received=prefix[:100], expected=f"at most {MAX_NESTING} levels"
+        )
+    for layer in model["config"]["layers"]:
+        if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
+            raise ModelError(
+                "a layer in config.json is not an object with a config", field="file", received=str(layer)[:100]
+            )
+        name = layer["config"].get("name", layer.get("name"))
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+            raise ModelError(
+                "a layer in config.json has no usable name",
+                field="file",
+                received=str(name)[:100],
+                expected=f"1 to {MAX_NAME_CHARACTERS} characters",
+            )
+        if _is_model(layer):
+            yield from _walk(layer, f"{prefix}{name}/", depth + 1)
+        elif layer.get("class_name") != "InputLayer" and not _is_operation(layer):
+            yield prefix + name
+
+
+def _is_model(layer: dict[str, Any]) -> bool:
+    config = layer.get("config")
+    has_layers = isinstance(config, dict) and isinstance(config.get("layers"), list)
+    return has_layers and layer.get("class_name") in MODEL_CLASSES
+
+
+def _is_operation(layer: dict[str, Any]) -> bool:
+    """Return whether a node of the graph is a function such as `keras.ops.add`, not a layer."""
+    return str(layer.get("module")).startswith(("keras.ops", "keras.src.ops"))
+
+
+def _parse_object(archive: Archive, name: str, max_bytes: int) -> dict[str, Any]:
+    def refuse_constant(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        value = json.loads(archive.read(name, max_bytes).decode(), parse_constant=refuse_constant)
+    except (ValueError, RecursionError):
+        raise ModelError(f"{name} is not valid JSON", field="file", received=name, expected="valid JSON") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{name} is not an object", field="file", received=type(value).__name__, expected="an object")
+    return value
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(name[:60] for name in names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "no members"

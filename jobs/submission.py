@@ -1,0 +1,70 @@
+"""What is checked of a spec when it is submitted, beyond the value of each field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobs.errors import NotFoundError
+from jobs.patterns import unmatched_patterns
+from jobs.record import DatasetRecord, ModelRecord
+from jobs.spec import BUILTIN_DATASETS, EPOCH_FIELDS, JobSpec
+from jobs.stores.base import JobStore
+from jobs.stores.refusals import missing_input
+from pruning.catalog import CRITERIA
+from pruning.errors import SpecError
+
+LAYERS_SHOWN = 8
+
+
+def check_submission(spec: JobSpec, store: JobStore) -> None:
+    """Raise `SpecError` for a spec that cannot succeed with the uploads it names."""
+    try:
+        model = store.get_input(ModelRecord, spec.model)
+    except NotFoundError:
+        raise missing_input("model", spec.model) from None
+    if model.layers is not None:
+        _check_patterns(spec, model.layers)
+    if spec.dataset is None:
+        _check_without_data(spec)
+    elif spec.dataset not in BUILTIN_DATASETS:
+        try:
+            store.get_input(DatasetRecord, spec.dataset)
+        except NotFoundError:
+            raise missing_input("dataset", spec.dataset) from None
+
+
+def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
+    fields = {"include": spec.pruning.include, "exclude": spec.pruning.exclude, "ratios": list(spec.pruning.ratios)}
+    unmatched = set(unmatched_patterns({pattern for patterns in fields.values() for pattern in patterns}, layers))
+    for name, patterns in fields.items():
+        for pattern in patterns:
+            if pattern in unmatched:
+                shown = ", ".join(layers[:LAYERS_SHOWN])
+                more = f" and {len(layers) - LAYERS_SHOWN} more" if len(layers) > LAYERS_SHOWN else ""
+                raise SpecError(
+                    f"the pattern {pattern!r} matches no layer of the model",
+                    field=f"pruning.{name}",
+                    received=pattern,
+                    expected="a regular expression that matches the whole path of at least one layer",
+                    hint=f"The model's layers are {shown}{more}.",
+                )
+
+
+def _check_without_data(spec: JobSpec) -> None:
+    if CRITERIA[spec.pruning.criterion].needs_data:
+        raise SpecError(
+            f"the criterion {spec.pruning.criterion} looks at data",
+            field="dataset",
+            received="no dataset",
+            expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
+            hint="Give a dataset, or choose a criterion that needs only the weights.",
+        )
+    for name in EPOCH_FIELDS:
+        if getattr(spec.training, name) > 0:
+            raise SpecError(
+                "there is nothing to train on",
+                field=f"training.{name}",
+                received=str(getattr(spec.training, name)),
+                expected="0 without a dataset",
+                hint="Give a dataset, or leave the epochs out.",
+            )
