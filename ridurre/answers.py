@@ -1,0 +1,83 @@
+"""From HTTP answers to values and errors."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from ridurre.errors import RidurreError, ServiceUnreachableError, UnexpectedAnswerError, problem_error
+from ridurre.objects import Job
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+def raise_for_problem(response: httpx.Response) -> None:
+    """Raise unless the answer, whose body has been read, is a success or a 304.
+
+    Raises:
+        ProblemError: The service refused.
+        UnexpectedAnswerError: An error that is not a problem document.
+    """
+    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+        return
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        raise problem_error(json_of(response), status=response.status_code)
+    raise UnexpectedAnswerError(
+        f"{response.request.method} {response.request.url} was answered with {response.status_code}.",
+        received=response.text[:200] or None,
+        expected="application/problem+json",
+        hint="Is the URL that of a Ridurre service?",
+    )
+
+
+def json_of(response: httpx.Response) -> Any:
+    """Return the decoded body.
+
+    Raises:
+        UnexpectedAnswerError: The body is not a JSON object.
+    """
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise UnexpectedAnswerError(
+            f"{response.request.method} {response.request.url} was not answered with a JSON object.",
+            received=response.text[:200],
+            hint="Is the URL that of a Ridurre service?",
+        )
+    return body
+
+
+def parse(kind: type[Answer], body: Any) -> Answer:
+    """Read one object of the contract.
+
+    Raises:
+        UnexpectedAnswerError: A field is missing or of another type.
+    """
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnexpectedAnswerError(
+            f"The service answered with something that is not a {kind.__name__}: {first['msg']}.",
+            field=".".join(str(part) for part in first["loc"]),
+            received=str(first["input"])[:200],
+            hint="Client and service may be of different versions.",
+        ) from error
+
+
+def job_of(response: httpx.Response) -> Job:
+    """Read a job."""
+    return parse(Job, json_of(response))
+
+
+def unreachable(url: str, error: httpx.TransportError | httpx.InvalidURL | httpx.UnsupportedProtocol) -> RidurreError:
+    """Return the error that says that nothing answers under a URL."""
+    return ServiceUnreachableError(
+        f"The service does not answer: {error or type(error).__name__}.",
+        received=url,
+        hint="Start one with `ridurre serve`, or give its URL with --url or RIDURRE_URL.",
+    )

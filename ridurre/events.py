@@ -1,0 +1,71 @@
+"""Following a job's events over server-sent events, through broken connections."""
+
+from __future__ import annotations
+
+import httpx
+from httpx_sse import ServerSentEvent, SSEError
+
+from ridurre.answers import parse, unreachable
+from ridurre.conversations import LONG_POLL_SECONDS, MAX_FAILURES_IN_A_ROW, job_path
+from ridurre.errors import UnexpectedAnswerError
+from ridurre.objects import Event
+from ridurre.steps import Call
+
+
+class Follower:
+    """Where one reader of events is, independent of how the bytes arrive.
+
+    Attributes:
+        cursor: Id of the last event seen; nothing before it is seen again.
+        ended: Whether the terminal event was seen.
+        polling: Whether the service, or something on the way to it, does not stream, so that long-polling has
+            to do.
+    """
+
+    def __init__(self, job_id: str, after: str | None) -> None:
+        self.job_id = job_id
+        self.cursor = after
+        self.ended = False
+        self.polling = False
+        self._failures = 0
+
+    def call(self) -> Call:
+        """Return the request of the next connection, which goes on after the cursor."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.cursor is not None:
+            headers["Last-Event-ID"] = self.cursor
+        return Call("GET", f"{job_path(self.job_id)}/events", headers=headers, timeout_seconds=3 * LONG_POLL_SECONDS)
+
+    def accept(self, message: ServerSentEvent) -> Event | None:
+        """Return the event in a message; `None` for one without data, such as a keep-alive."""
+        if not message.data:
+            return None
+        try:
+            body = message.json()
+        except ValueError as error:
+            raise UnexpectedAnswerError("An event is not JSON.", received=message.data[:200]) from error
+        return self.seen(parse(Event, body))
+
+    def seen(self, event: Event) -> Event:
+        """Move the cursor past an event."""
+        self.cursor = event.id
+        self.ended = event.terminal
+        self._failures = 0
+        return event
+
+    def lost(self, url: str, error: httpx.TransportError | SSEError | None) -> float:
+        """Return after how many seconds to connect again; `None` stands for a stream that just ended.
+
+        Raises:
+            ServiceUnreachableError: Several connections in a row brought nothing.
+        """
+        if isinstance(error, SSEError):
+            self.polling = True
+            return 0.0
+        self._failures += 1
+        if self._failures >= MAX_FAILURES_IN_A_ROW:
+            if error is None:
+                self.polling = True
+                return 0.0
+            raise unreachable(url, error) from error
+        return min(0.1 * 2.0**self._failures, 5.0)
