@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pruning.criteria.base import Criterion, ScoreCriterion
     from pruning.errors import PruningError
     from pruning.load import load_model
-    from pruning.pipeline import Data, prune
+    from pruning.data import Data
+    from pruning.pipeline import prune
     from pruning.plan import PruningPlan
-    from pruning.planning import make_plan
+    from pruning.selection import make_plan
     from pruning.spec import PruningSpec, TrainingSpec
     from pruning.surgery import apply_plan
-    from pruning.verify import verify
+    from pruning.proof import verify
 
 _HOMES = {
     "Criterion": "pruning.criteria.base",
@@ -32,7 +33,7 @@ _HOMES = {
     "load_model": "pruning.load",
     "make_plan": "pruning.selection",
     "prune": "pruning.pipeline",
-    "verify": "pruning.verify",
+    "verify": "pruning.proof",
 }
 
 __all__ = sorted(_HOMES)

@@ -38,8 +38,8 @@ class LayerPlan(_Frozen):
 
     path: str
     kind: str = Field(description="Class of the layer.")
-    channels_before: int
-    channels_after: int
+    channels_before: int | None = Field(default=None, description="Channels that the layer makes or passes on.")
+    channels_after: int | None = None
     params_before: int
     params_after: int
     macs_before: int | None = Field(default=None, description="Multiply-accumulates for one sample.")

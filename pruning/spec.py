@@ -99,6 +99,8 @@ class PruningSpec(_Frozen):
         if self.ratio is None and not (self.ratios or self.ratios_by_width):
             if self.target_params is None and self.max_filters_removed is None:
                 raise ValueError("say how much to remove: give ratio, target_params or max_filters_removed")
+        if self.schedule == "linear" and self.num_iterations is None:
+            raise ValueError("schedule 'linear' ends at the last iteration: give num_iterations")
         return self
 
 

@@ -1,0 +1,89 @@
+"""What a criterion is: it sees the channels of one group and says which stay."""
+
+from __future__ import annotations
+
+import abc
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import final
+
+import numpy as np
+
+from pruning.errors import CriterionError
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The channels of one group, as a criterion sees them.
+
+    Attributes:
+        name: Name of the channel group.
+        num_channels: How many channels it has now.
+        seed: Seed of the whole prune.
+    """
+
+    name: str
+    num_channels: int
+    seed: int
+    _read_weights: Callable[[], np.ndarray] = field(repr=False)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Filters of all layers that make the channels, shape `(num_channels, features)`; read on first use."""
+        return self._read_weights()
+
+    def generator(self) -> np.random.Generator:
+        """Return a random generator of the group's own, so that no group depends on another's draws."""
+        return np.random.default_rng([self.seed, zlib.crc32(self.name.encode())])
+
+
+class Criterion(abc.ABC):
+    """Chooses the channels of a group that stay. Subclass `ScoreCriterion` if each channel has a score."""
+
+    @abc.abstractmethod
+    def select(self, channels: Channels, num_keep: int) -> np.ndarray:
+        """Choose the channels that stay.
+
+        Args:
+            channels: The channels of one group.
+            num_keep: How many stay, `1 <= num_keep <= channels.num_channels`.
+
+        Returns:
+            Indices of the channels that stay, shape `(num_keep,)`, all different.
+
+        Raises:
+            CriterionError: The weights cannot be ranked.
+        """
+
+
+class ScoreCriterion(Criterion):
+    """Ranks channels by importance; those of highest importance stay."""
+
+    @abc.abstractmethod
+    def score(self, channels: Channels) -> np.ndarray:
+        """Return the importance of each channel, shape `(num_channels,)`; higher means keep."""
+
+    @final
+    def select(self, channels: Channels, num_keep: int) -> np.ndarray:
+        importance = np.asarray(self.score(channels))
+        if importance.shape != (channels.num_channels,) or not np.all(np.isfinite(importance)):
+            raise CriterionError(
+                f"{type(self).__name__} returned no usable importance for group {channels.name!r}.",
+                field="pruning.criterion",
+                received=f"shape {importance.shape}, finite: {bool(np.all(np.isfinite(importance)))}",
+                expected=f"finite numbers of shape ({channels.num_channels},)",
+            )
+        # Stable, so that of equals the first stays, on every platform.
+        return np.argsort(-importance, kind="stable")[:num_keep]
+
+
+class FunctionCriterion(ScoreCriterion):
+    """A user's function `(weights) -> importance`."""
+
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._function = function
+
+    def score(self, channels: Channels) -> np.ndarray:
+        return self._function(channels.weights)

@@ -1,0 +1,55 @@
+"""Keras's own record of a model's graph, read in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+from pruning.errors import ModelError
+
+
+def functional_graph(operation: Any) -> Functional | None:
+    """Return the functional graph that the operation runs, or `None` if it is not a model with one.
+
+    A subclass that overrides `call` may run anything, so it has no graph that can be trusted.
+    """
+    if isinstance(operation, keras.Sequential):
+        return operation._functional if type(operation).call is keras.Sequential.call else None
+    if isinstance(operation, Functional):
+        return operation if type(operation).call is Functional.call else None
+    return None
+
+
+def require_graph(model: Any) -> Functional:
+    """Return the functional graph of a model.
+
+    Raises:
+        ModelError: The model is no Keras model, is not built, or is subclassed.
+    """
+    graph = functional_graph(model)
+    if graph is not None:
+        return graph
+    if isinstance(model, keras.Sequential):
+        raise ModelError(
+            "The Sequential model is not built, so its shapes are not known.",
+            field="model",
+            hint="Start it with keras.Input(shape), or call it once on data.",
+        )
+    raise ModelError(
+        "Only Sequential and functional models have a graph that can be pruned.",
+        field="model",
+        received=f"{type(model).__module__}.{type(model).__name__}",
+        expected="keras.Sequential or a functional keras.Model",
+        hint="Rebuild a subclassed model as keras.Model(inputs, outputs).",
+    )
+
+
+def call_nodes(graph: Functional) -> Iterator[Any]:
+    """Yield the graph's call nodes, each after the nodes that it depends on."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if not node.is_input:
+                yield node

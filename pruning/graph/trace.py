@@ -1,0 +1,81 @@
+"""Trace a model: from its call graph to channel labels, ties and labelled weight axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.graph.models import call_nodes, functional_graph, require_graph
+from pruning.rules import RULES
+from pruning.rules.context import Context, Labels, LockedError, Records, Shape, Tensor
+
+
+def trace(model: keras.Model) -> Records:
+    """Walk the model once, nested models in place, and ask each layer's rule.
+
+    Raises:
+        ModelError: The model has no graph that can be traced.
+    """
+    graph = require_graph(model)
+    records = Records()
+    tensors = [_fixed(tensor) for tensor in graph.inputs]
+    outputs = _walk(records, graph, tensors, prefix="")
+    # First in the list: that a layer is an output says more than whatever else locks it.
+    records.fixed[:0] = [
+        (tensor.labels, f"{name} is an output of the model")
+        for tensor, name in zip(outputs, graph.output_names, strict=True)
+    ]
+    return records
+
+
+def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str) -> list[Tensor]:
+    known = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
+    for node in call_nodes(graph):
+        arguments = [
+            known.get(id(symbol)) or _fixed(symbol)  # A tensor from outside the graph is a constant.
+            for symbol in node.arguments.keras_tensors
+        ]
+        outputs = _call(records, node, arguments, prefix)
+        known.update((id(symbol), tensor) for symbol, tensor in zip(node.outputs, outputs, strict=True))
+    return [known[id(symbol)] for symbol in graph.outputs]
+
+
+def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> list[Tensor]:
+    operation = node.operation
+    path = prefix + operation.name
+    inner = functional_graph(operation)
+    if inner is not None and _fits(inner, inputs):
+        return _walk(records, inner, inputs, prefix=f"{path}/")
+    records.layers.setdefault(id(operation), (path, operation))
+    shapes: list[Shape] = [tuple(symbol.shape[1:]) for symbol in node.outputs]
+    labels = _ask(Context(records, operation, path), operation, inputs, shapes)
+    return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+
+
+def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape]) -> list[Labels]:
+    rule = RULES.get(type(operation))
+    try:
+        if rule is None:
+            raise LockedError(f"there is no rule for {type(operation).__module__}.{type(operation).__name__}")
+        labels = rule(context, operation, inputs, shapes)
+        context.require_all_weights_known()
+    except LockedError as locked:
+        reason = f"{context.path}: {locked}"
+        context.lock(str(locked))
+        for touched in [tensor.labels for tensor in inputs] + context.made():
+            context.fix(touched, reason)
+        return [np.zeros((1,) * len(shape), dtype=np.int64) for shape in shapes]
+    return labels
+
+
+def _fixed(symbol: Any) -> Tensor:
+    shape = tuple(symbol.shape[1:])
+    return Tensor(np.zeros((1,) * len(shape), dtype=np.int64), shape)
+
+
+def _fits(graph: Any, inputs: list[Tensor]) -> bool:
+    """Tell whether a nested model is called with tensors of the rank it was built for."""
+    ranks = [len(symbol.shape) - 1 for symbol in graph.inputs]
+    return ranks == [len(tensor.shape) for tensor in inputs]

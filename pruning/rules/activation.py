@@ -1,0 +1,73 @@
+"""Activations and other layers that treat every entry by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, channel_axis, single
+
+CHANNELWISE_ACTIVATIONS = frozenset(
+    getattr(keras.activations, name)
+    for name in (
+        "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu",
+        "linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softplus",
+        "softsign", "sparse_plus", "squareplus", "tanh", "tanh_shrink", "threshold",
+    )
+)  # fmt: skip
+"""Activation functions in which no channel looks at another; softmax and glu are not among them."""
+
+
+def require_channelwise(context: Context, activation: Any, labels: Labels) -> None:
+    """Lock the channels that go into an activation which mixes them, or which is not known."""
+    if activation is not None and activation not in CHANNELWISE_ACTIVATIONS:
+        name = getattr(activation, "__name__", type(activation).__name__)
+        context.fix(labels, f"activation {name} of {context.path} looks at several channels at once, or is not known")
+
+
+def activation(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """`keras.layers.Activation`: any function by name."""
+    labels = single(inputs).labels
+    require_channelwise(context, layer.activation, labels)
+    return [labels]
+
+
+def elementwise(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Every entry by itself, whatever the channel."""
+    return [single(inputs).labels]
+
+
+def dropout(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Elementwise, unless a noise shape counts channels."""
+    if getattr(layer, "noise_shape", None) is not None:
+        raise LockedError("its noise_shape may count channels")
+    return [single(inputs).labels]
+
+
+def rescaling(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Elementwise where scale and offset are scalars."""
+    if any(getattr(value, "__len__", None) for value in (layer.scale, layer.offset)):
+        raise LockedError("its scale or offset is given channel by channel")
+    return [single(inputs).labels]
+
+
+def prelu(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Slopes `alpha` of the input's shape, with size 1 on shared axes."""
+    tensor = single(inputs)
+    axis = channel_axis(layer, len(tensor.shape))
+    labels = context.along(tensor, axis)
+    if layer.alpha.shape[axis] == len(labels):
+        context.weight(layer.alpha, axis, labels, "through")
+    elif layer.alpha.shape[axis] != 1:
+        raise LockedError("its alpha does not follow the channels")
+    return [tensor.labels]
+
+
+def softmax(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Normalises along an axis: channels may go only where they do not lie on it."""
+    tensor = single(inputs)
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,)
+    if any(tensor.labels.shape[axis - 1 if axis > 0 else axis] > 1 for axis in axes):
+        raise LockedError("softmax looks at all channels at once")
+    return [tensor.labels]

@@ -1,0 +1,269 @@
+"""From scores and targets to a plan: how many channels of each group stay, and which."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from pruning.criteria import Channels, Criterion, resolve_criterion
+from pruning.errors import CriterionError, NothingToPruneError, PlanError, SpecError
+from pruning.graph.groups import ChannelGraph, ChannelGroup, Keep
+from pruning.measure import plan_layers
+from pruning.plan import GroupPlan, PruningPlan
+from pruning.spec import PruningSpec
+from pruning.weights import read_weights
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far one iteration may go.
+
+    Attributes:
+        scale: Factor on every ratio, from the schedule.
+        min_params: Stop removing once this many parameters are left; `None`: no target.
+        max_removed_channels: Remove at most this many channels; `None`: no limit.
+    """
+
+    scale: float = 1.0
+    min_params: int | None = None
+    max_removed_channels: int | None = None
+
+
+def make_plan(model: keras.Model, spec: PruningSpec) -> PruningPlan:
+    """Plan one prune: by `ratio` where one is given, otherwise just far enough to reach the target.
+
+    The model is not changed.
+
+    Raises:
+        ModelError: The model has no graph that can be traced.
+        NothingToPruneError: No channel of the model can be removed.
+        SpecError: A pattern matches no layer.
+        CriterionError: The criterion returned something unusable.
+    """
+    graph = ChannelGraph(model)
+    return plan_prune(graph, spec, first_extent(graph, spec))
+
+
+def first_extent(graph: ChannelGraph, spec: PruningSpec) -> Extent:
+    """Return the extent of a single prune that goes all the way."""
+    params = sum(graph.params(graph.stays({})).values())
+    channels = sum(group.num_channels for group in graph.groups)
+    return Extent(
+        min_params=None if spec.target_params is None else math.floor(spec.target_params * params),
+        max_removed_channels=None if spec.max_filters_removed is None else int(spec.max_filters_removed * channels),
+    )
+
+
+def plan_prune(graph: ChannelGraph, spec: PruningSpec, extent: Extent) -> PruningPlan:
+    """Plan one prune of a traced model within an extent."""
+    check_patterns(graph, spec)
+    ratios = {group.name: _ratio(group, spec) for group in graph.groups if _chosen(group, spec)}
+    prunable = [group for group in graph.groups if group.name in ratios and group.num_channels > spec.min_channels]
+    if not prunable:
+        raise NothingToPruneError(
+            "No channel of the model can be removed.",
+            field="model" if not graph.groups else "pruning",
+            received=_why_nothing(graph),
+            expected="at least one prunable group with more than min_channels channels",
+            hint="Relax include, exclude or min_channels." if graph.groups else None,
+        )
+    counts = _solve(graph, prunable, ratios, spec, extent)
+    criterion = resolve_criterion(spec.criterion)
+    keep = {
+        group.name: _select(graph, group, criterion, counts[group.name], spec.seed)
+        for group in prunable
+        if counts[group.name] < group.num_channels
+    }
+    return describe(graph, keep, _name(spec))
+
+
+def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
+    """Check that each regular expression matches a layer.
+
+    Raises:
+        SpecError: One matches nothing.
+    """
+    paths = [path for path, _ in graph.records.layers.values()]
+    for field, patterns in (("include", spec.include), ("exclude", spec.exclude), ("ratios", list(spec.ratios))):
+        for pattern in patterns:
+            if not any(re.fullmatch(pattern, path) for path in paths):
+                raise SpecError(
+                    f"The pattern {pattern!r} matches no layer.",
+                    field=f"pruning.{field}",
+                    received=pattern,
+                    expected=f"a regular expression for whole layer paths such as {', '.join(paths[:5])}",
+                    hint="Patterns are matched with re.fullmatch; write '.*conv.*' to find a part.",
+                )
+
+
+def describe(graph: ChannelGraph, keep: Keep, criterion: str) -> PruningPlan:
+    """Write down which channels of a traced model stay."""
+    layers = plan_layers(graph, keep)
+    macs = graph.macs(graph.stays({})), graph.macs(graph.stays(keep))
+    return PruningPlan(
+        fingerprint=graph.fingerprint,
+        criterion=criterion,
+        groups=tuple(
+            GroupPlan(
+                name=group.name,
+                layers=group.layers,
+                num_channels=group.num_channels,
+                keep=tuple(int(index) for index in keep.get(group.name, range(group.num_channels))),
+            )
+            for group in graph.groups
+        ),
+        layers=layers,
+        params_before=sum(layer.params_before for layer in layers),
+        params_after=sum(layer.params_after for layer in layers),
+        macs_before=_total(macs[0].values()),
+        macs_after=_total(macs[1].values()),
+    )
+
+
+def kept_channels(graph: ChannelGraph, plan: PruningPlan) -> Keep:
+    """Return what a plan keeps of a traced model.
+
+    Raises:
+        PlanError: The plan was made for another architecture.
+    """
+    if plan.fingerprint != graph.fingerprint:
+        raise PlanError(
+            "The plan was made for another architecture.",
+            field="plan",
+            received=f"a plan for fingerprint {plan.fingerprint[:12]}…",
+            expected=f"a plan for fingerprint {graph.fingerprint[:12]}…",
+            hint="Replay a plan on the model it was made for, or on one retrained from it.",
+        )
+    return {group.name: np.asarray(group.keep) for group in plan.groups}
+
+
+def _total(counts: object) -> int | None:
+    values = list(counts)  # type: ignore[call-overload]
+    return None if None in values else sum(values)
+
+
+def _name(spec: PruningSpec) -> str:
+    return str(spec.model_dump(include={"criterion"})["criterion"])
+
+
+def _matches(patterns: list[str], group: ChannelGroup) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in patterns for path in group.layers)
+
+
+def _chosen(group: ChannelGroup, spec: PruningSpec) -> bool:
+    return not _matches(spec.exclude, group) and (not spec.include or _matches(spec.include, group))
+
+
+def _ratio(group: ChannelGroup, spec: PruningSpec) -> float:
+    """Return the ratio for a group: by pattern, else by width, else the general one; 1 where a target decides."""
+    by_layer = [ratio for pattern, ratio in spec.ratios.items() if _matches([pattern], group)]
+    if by_layer:
+        return min(by_layer)
+    by_width = [row for row in spec.ratios_by_width if row.min_channels <= group.num_channels]
+    if by_width:
+        return max(by_width, key=lambda row: row.min_channels).ratio
+    if spec.ratio is not None:
+        return spec.ratio
+    return 1.0 if spec.target_params is not None or spec.max_filters_removed is not None else 0.0
+
+
+def _solve(
+    graph: ChannelGraph, prunable: list[ChannelGroup], ratios: dict[str, float], spec: PruningSpec, extent: Extent
+) -> dict[str, int]:
+    """Return how many channels of each group stay: the ratios, scaled down so as not to pass the extent."""
+
+    def counts(scale: float) -> dict[str, int]:
+        return {
+            group.name: min(
+                group.num_channels,
+                max(
+                    spec.min_channels,
+                    group.num_channels - math.floor(scale * ratios[group.name] * group.num_channels + 0.5),
+                ),
+            )
+            for group in prunable
+        }
+
+    def params(scale: float) -> int:
+        sizes = counts(scale)
+        stays = graph.stays({name: np.arange(size) for name, size in sizes.items()})
+        return sum(graph.params(stays).values())
+
+    def removed(scale: float) -> int:
+        sizes = counts(scale)
+        return sum(group.num_channels - sizes[group.name] for group in prunable)
+
+    scale = extent.scale
+    if extent.min_params is not None:
+        limit = extent.min_params
+        scale = min(scale, _smallest(lambda s: params(s) <= limit))
+    if extent.max_removed_channels is not None:
+        most = extent.max_removed_channels
+        if removed(scale) > most:
+            scale = min(scale, _largest(lambda s: removed(s) <= most))
+    return counts(scale)
+
+
+def _smallest(holds: Callable[[float], bool]) -> float:
+    """Return the smallest scale in 0..1 at which a monotone condition holds; 1 if it never does."""
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _largest(holds: Callable[[float], bool]) -> float:
+    """Return the largest scale in 0..1 up to which a monotone condition holds; 0 if it never does."""
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _select(graph: ChannelGraph, group: ChannelGroup, criterion: Criterion, num_keep: int, seed: int) -> np.ndarray:
+    channels = Channels(group.name, group.num_channels, seed, lambda: filters(graph, group))
+    keep = np.asarray(criterion.select(channels, num_keep))
+    valid = (
+        keep.shape == (num_keep,)
+        and np.issubdtype(keep.dtype, np.integer)
+        and len(np.unique(keep)) == num_keep
+        and keep.min() >= 0
+        and keep.max() < group.num_channels
+    )
+    if not valid:
+        raise CriterionError(
+            f"{type(criterion).__name__} did not choose channels of group {group.name!r}.",
+            field="pruning.criterion",
+            received=f"array of shape {keep.shape} and type {keep.dtype}",
+            expected=f"{num_keep} different indices within 0..{group.num_channels - 1}",
+        )
+    return np.sort(keep)
+
+
+def filters(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
+    """Return the filters that make a group's channels, side by side, shape `(num_channels, features)`.
+
+    Only kernels count; a bias is no part of a filter.
+    """
+    parts = []
+    for axis in graph.axes("out"):
+        variable = axis.layer.variables[axis.variable_index]
+        rows = graph.rows(axis, group)
+        if rows.size and len(variable.shape) > 1:
+            weights = np.moveaxis(read_weights(variable), axis.axis, -1)
+            weights = weights.reshape(-1, weights.shape[-1]).T
+            whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
+            parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _why_nothing(graph: ChannelGraph) -> str:
+    reasons = [f"{path}: {reason}" for path, reason in graph.locked.items()]
+    return "; ".join(reasons[:5]) or "no layer that makes channels is left to choose from"
