@@ -30,7 +30,8 @@ def unmatched_patterns(patterns: Iterable[str], layers: Sequence[str]) -> list[s
     Raises:
         SpecError: Matching takes longer than `TIMEOUT_SECONDS`.
     """
-    plain, others = [], []
+    plain: list[str] = []
+    others: list[str] = []
     for pattern in patterns:
         (plain if PLAIN.fullmatch(pattern) else others).append(pattern)
     unmatched = [pattern for pattern in plain if pattern not in layers]

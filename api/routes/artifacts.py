@@ -1,0 +1,45 @@
+"""Artifacts: the results of a job as files."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import FileResponse
+
+from api import etags
+from api.deps import IfNoneMatch, ServicesDep
+from api.errors import problem_responses
+from jobs.artifacts.base import job_collection
+from jobs.record import ArtifactRecord, Page
+from jobs.stores.refusals import not_found
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get("/{job_id}/artifacts", summary="List the results of a job", responses=problem_responses(404))
+def list_artifacts(job_id: str, services: ServicesDep) -> Page[ArtifactRecord]:
+    """Empty until the job has succeeded."""
+    return Page(items=services.store.get(job_id).artifacts)
+
+
+@router.get(
+    "/{job_id}/artifacts/{name}",
+    summary="Download a result",
+    response_class=FileResponse,
+    responses={
+        **problem_responses(404),
+        200: {"description": "The file", **FILE},
+        206: {"description": "The range that was asked for", **FILE},
+        304: {"description": "Not modified"},
+    },
+)
+def download_artifact(job_id: str, name: str, services: ServicesDep, if_none_match: IfNoneMatch = None) -> Response:
+    """The bytes; `ETag` is their sha256, `Range` is understood."""
+    artifact = next((found for found in services.store.get(job_id).artifacts if found.name == name), None)
+    if artifact is None:
+        raise not_found("artifact", name)
+    headers = {"ETag": etags.quoted(artifact.sha256), "X-Content-Type-Options": "nosniff"}
+    if etags.matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    path = services.artifacts.path(job_collection(job_id), artifact.sha256)
+    return FileResponse(path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
