@@ -1,0 +1,145 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.errors import UnsupportedDatasetFileError
+from jobs.inspection import inspect_dataset
+from jobs.record import ArrayInfo, ClassInfo
+from pruning.errors import DataError
+from tests.uploads import digits_npz, image_folder, npy, npz_file, zipped
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.fixture
+def inspect(tmp_path: Path) -> Callable[[bytes], Any]:
+    def write_and_inspect(data: bytes) -> Any:
+        path = tmp_path / "upload"
+        path.write_bytes(data)
+        return inspect_dataset(path)
+
+    return write_and_inspect
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"x,y\n1,2\n"])
+def test_other_files_are_unsupported(inspect: Callable[[bytes], Any], data: bytes) -> None:
+    with pytest.raises(UnsupportedDatasetFileError):
+        inspect(data)
+
+
+@pytest.mark.parametrize("num_bytes", [10, -1, -40])
+def test_a_truncated_zip_is_refused(inspect: Callable[[bytes], Any], num_bytes: int) -> None:
+    with pytest.raises(DataError, match="damaged"):
+        inspect(digits_npz()[:num_bytes])
+
+
+def test_arrays_are_described(inspect: Callable[[bytes], Any]) -> None:
+    found = inspect(digits_npz())
+    assert found.format == "npz"
+    assert found.arrays == (
+        ArrayInfo(name="x_train", dtype="float32", shape=(4, 8, 8, 1)),
+        ArrayInfo(name="y_train", dtype="int64", shape=(4,)),
+    )
+
+
+X, Y = npy((4, 3)), npy((4,), "|u1")
+
+GOOD: dict[str, dict[str, bytes]] = {
+    "validation arrays": {"x_train": X, "y_train": Y, "x_val": npy((2, 3)), "y_val": npy((2,))},
+    "several inputs": {"x_train.left": X, "x_train.right": X, "y_train": Y},
+    "several of all": {"x_train.a": X, "y_train.b": Y, "x_val.a": X, "y_val.b": Y},
+    "column order": {"x_train": npy((4, 3), fortran_order=True), "y_train": Y},
+    "truth values": {"x_train": X, "y_train": npy((4,), "|b1")},
+    "big endian": {"x_train": npy((4, 3), ">f8"), "y_train": Y},
+}
+
+
+@pytest.mark.parametrize("arrays", GOOD.values(), ids=list(GOOD))
+def test_sound_arrays_are_accepted(inspect: Callable[[bytes], Any], arrays: dict[str, bytes]) -> None:
+    assert {array.name for array in inspect(npz_file(**arrays)).arrays} == set(arrays)
+
+
+BAD: dict[str, tuple[dict[str, bytes], str]] = {
+    "wrong names": ({"images": X, "labels": Y}, "wrong arrays"),
+    "no labels": ({"x_train": X}, "no y_train"),
+    "only half a validation set": ({"x_train": X, "y_train": Y, "x_val": X}, "only one of"),
+    "plain and named inputs": ({"x_train": X, "x_train.a": X, "y_train": Y}, "both"),
+    "other inputs for validation": ({"x_train.a": X, "y_train": Y, "x_val.b": X, "y_val": Y}, "other names"),
+    "a name that leads elsewhere": ({"x_train": X, "y_train": Y, "x_val.../../a": X}, "unsafe name"),
+    "mismatched lengths": ({"x_train": X, "y_train": npy((5,))}, "differ in length"),
+    "mismatched validation": ({"x_train": X, "y_train": Y, "x_val": X, "y_val": npy((1,))}, "differ in length"),
+    "nothing in it": ({"x_train": npy((0, 3)), "y_train": npy((0,))}, "too few samples"),
+    "one sample": ({"x_train": npy((1, 3)), "y_train": npy((1,))}, "too few samples"),
+    "no axis": ({"x_train": npy(()), "y_train": Y}, "unusable shape"),
+    "too many axes": ({"x_train": npy((4, 1, 1, 1, 1, 1)), "y_train": Y}, "unusable shape"),
+    "complex numbers": ({"x_train": npy((4,), "<c8"), "y_train": Y}, "type of values"),
+    "objects": ({"x_train": npy((4,), "|O8"), "y_train": Y}, "type of values"),
+    "texts": ({"x_train": X, "y_train": npy((4,), "<U8")}, "type of values"),
+    "dates": ({"x_train": X, "y_train": npy((4,), "<M8")}, "type of values"),
+    "long doubles": ({"x_train": npy((4,), "<f16"), "y_train": Y}, "type of values"),
+    "fewer bytes than declared": ({"x_train": X[:-1], "y_train": Y}, "number of bytes"),
+    "more bytes than declared": ({"x_train": X + b"0", "y_train": Y}, "number of bytes"),
+    "no array": ({"x_train": b"numbers", "y_train": Y}, "no .npy file"),
+    "a header of code": ({"x_train": X.replace(b"{'descr'", b"f('descr'"), "y_train": Y}, "header"),
+    "a negative length": ({"x_train": X.replace(b"(4, 3)", b"(-4,3)"), "y_train": Y}, "header"),
+    "an endless header": ({"x_train": b"\x93NUMPY\x01\x00\xff\xff" + b"-" * 70_000, "y_train": Y}, "header"),
+    "a nested header": ({"x_train": b"\x93NUMPY\x01\x00\xd0\x07" + b"(" * 2000, "y_train": Y}, "header"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "reason"), BAD.values(), ids=list(BAD))
+def test_unusable_arrays_are_refused(inspect: Callable[[bytes], Any], arrays: dict[str, bytes], reason: str) -> None:
+    with pytest.raises(DataError, match=reason) as caught:
+        inspect(npz_file(**arrays))
+    assert caught.value.code == "unusable-dataset"
+    assert caught.value.field
+    assert caught.value.received
+    assert caught.value.expected
+
+
+IMAGES = ("train/cat/1.jpg", "train/cat/2.PNG", "train/dog/1.jpeg")
+
+
+def test_classes_are_counted(inspect: Callable[[bytes], Any]) -> None:
+    found = inspect(image_folder(*IMAGES, "validation/cat/1.jpg", "validation/dog/1.jpg", "test/x/1.jpg", "README"))
+    assert found.format == "image_folder"
+    assert found.classes == (
+        ClassInfo(name="cat", num_train=2, num_validation=1),
+        ClassInfo(name="dog", num_train=1, num_validation=1),
+    )
+
+
+def test_validation_may_be_absent(inspect: Callable[[bytes], Any]) -> None:
+    found = inspect(image_folder(*IMAGES, "train/cat/.DS_Store", "train/dog/Thumbs.db"))
+    assert [row.num_validation for row in found.classes] == [None, None]
+
+
+BAD_FOLDERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "nothing": (("README",), "no images in train"),
+    "a folder around it": (tuple(f"data/{name}" for name in IMAGES), "no images in train"),
+    "one class": (IMAGES[:2], "number of classes"),
+    "other classes for validation": ((*IMAGES, "validation/cat/1.jpg"), "differ in their classes"),
+    "something else than images": ((*IMAGES, "train/cat/notes.txt"), "something else"),
+    "folders in classes": ((*IMAGES, "train/cat/more/1.jpg"), "something else"),
+    "images without a class": ((*IMAGES, "train/1.jpg"), "something else"),
+    "an absolute name": ((*IMAGES, "/train/cat/3.jpg"), "unsafe name"),
+    "a name that leads outside": ((*IMAGES, "train/../../3.jpg"), "unsafe name"),
+}
+
+
+@pytest.mark.parametrize(("paths", "reason"), BAD_FOLDERS.values(), ids=list(BAD_FOLDERS))
+def test_unusable_folders_are_refused(inspect: Callable[[bytes], Any], paths: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        inspect(image_folder(*paths))
+
+
+def test_an_empty_image_is_refused(inspect: Callable[[bytes], Any]) -> None:
+    with pytest.raises(DataError, match="empty"):
+        inspect(zipped({"train/cat/1.jpg": b"", "train/dog/1.jpg": b"x"}))
+
+
+def test_an_empty_zip_is_refused(inspect: Callable[[bytes], Any]) -> None:
+    with pytest.raises(DataError):
+        inspect(zipped({}))
