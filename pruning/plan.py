@@ -73,3 +73,34 @@ class PruningPlan(_Frozen):
     def num_channels_after(self) -> int:
         """Channels of all prunable groups after the prune."""
         return sum(len(group.keep) for group in self.groups)
+
+
+def compose(first: PruningPlan, second: PruningPlan) -> PruningPlan:
+    """Return the plan that does at once what two plans do one after the other.
+
+    Args:
+        first: Plan of the original model.
+        second: Plan of the model that `first` gives.
+    """
+    later = {group.name: group.keep for group in second.groups}
+    rows = {layer.path: layer for layer in second.layers}
+    return first.model_copy(
+        update={
+            "groups": tuple(
+                group.model_copy(update={"keep": tuple(group.keep[index] for index in later[group.name])})
+                for group in first.groups
+            ),
+            "layers": tuple(
+                layer.model_copy(
+                    update={
+                        "channels_after": rows[layer.path].channels_after,
+                        "params_after": rows[layer.path].params_after,
+                        "macs_after": rows[layer.path].macs_after,
+                    }
+                )
+                for layer in first.layers
+            ),
+            "params_after": second.params_after,
+            "macs_after": second.macs_after,
+        }
+    )

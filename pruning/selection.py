@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import keras
@@ -46,6 +46,8 @@ def make_plan(model: keras.Model, spec: PruningSpec) -> PruningPlan:
         CriterionError: The criterion returned something unusable.
     """
     graph = ChannelGraph(model)
+    check_patterns(graph, spec)
+    require_prunable(graph, spec)
     return plan_prune(graph, spec, first_extent(graph, spec))
 
 
@@ -61,10 +63,24 @@ def first_extent(graph: ChannelGraph, spec: PruningSpec) -> Extent:
 
 def plan_prune(graph: ChannelGraph, spec: PruningSpec, extent: Extent) -> PruningPlan:
     """Plan one prune of a traced model within an extent."""
-    check_patterns(graph, spec)
-    ratios = {group.name: _ratio(group, spec) for group in graph.groups if _chosen(group, spec)}
-    prunable = [group for group in graph.groups if group.name in ratios and group.num_channels > spec.min_channels]
-    if not prunable:
+    prunable = [group for group in graph.groups if _chosen(group, spec)]
+    counts = _solve(graph, prunable, {group.name: _ratio(group, spec) for group in prunable}, spec, extent)
+    criterion = resolve_criterion(spec.criterion)
+    keep = {
+        group.name: _select(graph, group, criterion, counts[group.name], spec.seed)
+        for group in prunable
+        if counts[group.name] < group.num_channels
+    }
+    return describe(graph, keep, spec)
+
+
+def require_prunable(graph: ChannelGraph, spec: PruningSpec) -> None:
+    """Check that there is something to remove.
+
+    Raises:
+        NothingToPruneError: There is not.
+    """
+    if not any(_chosen(group, spec) and group.num_channels > spec.min_channels for group in graph.groups):
         raise NothingToPruneError(
             "No channel of the model can be removed.",
             field="model" if not graph.groups else "pruning",
@@ -72,14 +88,6 @@ def plan_prune(graph: ChannelGraph, spec: PruningSpec, extent: Extent) -> Prunin
             expected="at least one prunable group with more than min_channels channels",
             hint="Relax include, exclude or min_channels." if graph.groups else None,
         )
-    counts = _solve(graph, prunable, ratios, spec, extent)
-    criterion = resolve_criterion(spec.criterion)
-    keep = {
-        group.name: _select(graph, group, criterion, counts[group.name], spec.seed)
-        for group in prunable
-        if counts[group.name] < group.num_channels
-    }
-    return describe(graph, keep, _name(spec))
 
 
 def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
@@ -101,13 +109,13 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
                 )
 
 
-def describe(graph: ChannelGraph, keep: Keep, criterion: str) -> PruningPlan:
+def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
     """Write down which channels of a traced model stay."""
     layers = plan_layers(graph, keep)
     macs = graph.macs(graph.stays({})), graph.macs(graph.stays(keep))
     return PruningPlan(
         fingerprint=graph.fingerprint,
-        criterion=criterion,
+        criterion=str(spec.model_dump(include={"criterion"})["criterion"]),
         groups=tuple(
             GroupPlan(
                 name=group.name,
@@ -142,13 +150,13 @@ def kept_channels(graph: ChannelGraph, plan: PruningPlan) -> Keep:
     return {group.name: np.asarray(group.keep) for group in plan.groups}
 
 
-def _total(counts: object) -> int | None:
-    values = list(counts)  # type: ignore[call-overload]
-    return None if None in values else sum(values)
-
-
-def _name(spec: PruningSpec) -> str:
-    return str(spec.model_dump(include={"criterion"})["criterion"])
+def _total(counts: Iterable[int | None]) -> int | None:
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _matches(patterns: list[str], group: ChannelGroup) -> bool:

@@ -1,0 +1,254 @@
+"""What to compile a model with: the caller's wishes over what it was compiled with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.data import Data
+from pruning.errors import DataError, SpecError
+from pruning.spec import KerasName, NamedOptions, TrainingSpec
+
+_DEFAULT_LEARNING_RATE = 1e-3
+_CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
+
+
+class Compiling:
+    """Compile settings of one job, applied afresh to each model on the way.
+
+    Args:
+        model: The model as it came; what it was compiled with is the default.
+        training: The caller's wishes.
+        data: Data that fits the model.
+
+    Attributes:
+        learning_rate: Peak learning rate of each phase.
+        notes: What was assumed, for the report.
+
+    Raises:
+        SpecError: A name is unknown to Keras, or there is no loss and none can be inferred.
+    """
+
+    def __init__(self, model: keras.Model, training: TrainingSpec, data: Data) -> None:
+        self.notes: list[str] = []
+        known: dict[str, Any] = dict(model.get_compile_config() or {}) if model.compiled else {}
+        arguments = dict(model._compile_config.config) if model.compiled else {}
+        self._named = {item.__name__: item for item in keras.tree.flatten(arguments) if hasattr(item, "__name__")}
+        self._outputs = {name: tensor for name, tensor in zip(model.output_names, model.outputs, strict=True)}
+        loss = _loss(training) or known.get("loss")
+        if loss is None:
+            loss = self._infer_loss(data)
+        metrics = _metrics(training) or known.get("metrics")
+        if metrics is None:
+            metrics = ["accuracy"] if _loss_name(loss) in _CROSSENTROPY else []
+        self._loss = self._with_logits(loss) if training.loss is not None or "loss" not in known else loss
+        self._config = {
+            "loss": self._loss,
+            "loss_weights": known.get("loss_weights") if training.loss is None else None,
+            "metrics": metrics,
+            "weighted_metrics": known.get("weighted_metrics"),
+        }
+        self._optimizer = _optimizer(training) or known.get("optimizer") or "adam"
+        self._kept = {key: known[key] for key in ("run_eagerly", "steps_per_execution", "jit_compile") if key in known}
+        optimizer = self._deserialize({"optimizer": self._optimizer}, field="training.optimizer")["optimizer"]
+        self.learning_rate = training.learning_rate or _rate_of(keras.optimizers.get(optimizer))
+
+    def compile(self, model: keras.Model, *, for_delivery: bool = False) -> None:
+        """Compile a model with a fresh optimizer.
+
+        Args:
+            model: Compiled in place.
+            for_delivery: Keep the caller's own execution options and learning rate, instead of those that
+                suit this job.
+
+        Raises:
+            SpecError: Keras does not know a name, or refuses an option.
+        """
+        config = self._deserialize({**self._config, "optimizer": self._optimizer}, field="training")
+        optimizer = keras.optimizers.get(config.pop("optimizer"))
+        if not for_delivery:
+            optimizer.learning_rate = self.learning_rate
+        # XLA halves the training speed of small networks on a CPU with TensorFlow.
+        execution = self._kept if for_delivery else {"jit_compile": keras.backend.backend() != "tensorflow"}
+        try:
+            model.compile(optimizer=optimizer, **config, **execution)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"Keras refuses the training options: {_first_line(error)}", field="training") from error
+
+    def fit_targets(self, data: Data) -> Data:
+        """Return the data with targets in the form that the loss takes, after checking labels.
+
+        Raises:
+            DataError: Labels lie outside the model's outputs, or targets have the wrong shape.
+        """
+        return Data(
+            data.x_train,
+            {name: self._fit_target(name, y, "y_train") for name, y in data.y_train.items()},
+            data.x_val,
+            {name: self._fit_target(name, y, "y_val") for name, y in data.y_val.items()},
+        )
+
+    def _fit_target(self, name: str, target: np.ndarray, split: str) -> np.ndarray:
+        loss = self._loss.get(name) if isinstance(self._loss, dict) and name in self._loss else self._loss
+        kind = _loss_name(loss)
+        shape = tuple(self._outputs[name].shape[1:])
+        field = f"dataset.{split}" + (f".{name}" if len(self._outputs) > 1 else "")
+        if not shape or shape[-1] is None:
+            return target
+        if kind == "sparse_categorical_crossentropy":
+            _check_labels(target, shape[-1], field)
+        elif kind == "categorical_crossentropy" and _holds_labels(target, shape):
+            _check_labels(target, shape[-1], field)
+            self._note(f"the labels of {name} were one-hot encoded for {kind}")
+            return np.eye(shape[-1], dtype=np.float32)[target.reshape(-1).astype(np.int64)]
+        elif kind in ("categorical_crossentropy", "mean_squared_error", "mean_absolute_error"):
+            if target.shape[1:] != shape and not (target.ndim == 1 and shape == (1,)) and None not in shape:
+                raise DataError(
+                    f"The targets do not fit output {name!r}.",
+                    field=field,
+                    received=f"targets of shape {target.shape[1:]}",
+                    expected=f"targets of shape {shape}",
+                )
+        return target
+
+    def _infer_loss(self, data: Data) -> Any:
+        names = list(self._outputs)
+        target: np.ndarray = next(iter(data.y_train.values()))
+        shape = self._outputs[names[0]].shape
+        if len(names) == 1 and len(shape) == 2 and target.dtype.kind in "iu" and target.size == len(target):
+            kind = "binary_crossentropy" if shape[-1] == 1 else "sparse_categorical_crossentropy"
+            self._note(f"no loss was given and the model is not compiled: {kind} for integer labels")
+            return kind
+        raise SpecError(
+            "There is no loss: the model is not compiled and none was given.",
+            field="training.loss",
+            received="nothing",
+            expected="the name of a Keras loss, or one for each output",
+            hint="Set training.loss, for example to 'mean_squared_error'.",
+        )
+
+    def _with_logits(self, loss: Any) -> Any:
+        """Give a cross-entropy that was asked for by name the right `from_logits`."""
+        if isinstance(loss, dict) and "class_name" not in loss:
+            return {name: self._logits_of(name, each) for name, each in loss.items()}
+        return self._logits_of(next(iter(self._outputs)), loss) if len(self._outputs) == 1 else loss
+
+    def _logits_of(self, output: str, loss: Any) -> Any:
+        tensor = self._outputs.get(output)
+        if not isinstance(loss, str) or _loss_name(loss) not in _CROSSENTROPY or tensor is None:
+            return loss
+        operation = tensor._keras_history.operation
+        activation = getattr(getattr(operation, "activation", None), "__name__", None)
+        if activation in ("softmax", "sigmoid") or isinstance(operation, keras.layers.Softmax):
+            return loss
+        self._note(f"output {output} has no softmax or sigmoid: {loss} takes it as logits")
+        class_name = "".join(word.capitalize() for word in _loss_name(loss).split("_"))
+        return _object("keras.losses", class_name, {"from_logits": True})
+
+    def _deserialize(self, config: dict[str, Any], field: str) -> dict[str, Any]:
+        try:
+            with keras.utils.custom_object_scope(self._named):
+                return dict(keras.saving.deserialize_keras_object(config))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SpecError(
+                f"Keras does not know what to compile with: {_first_line(error)}",
+                field=field,
+                expected="names and options of Keras losses, optimizers and metrics",
+            ) from error
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def _object(module: str, class_name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"module": module, "class_name": class_name, "config": dict(options), "registered_name": None}
+
+
+def _resolve(name: KerasName, module: Any, field: str) -> Any:
+    """Return a Keras object's config by name; classes and function names are both taken."""
+    options = name.options if isinstance(name, NamedOptions) else {}
+    wanted = name.name if isinstance(name, NamedOptions) else name
+    squashed = wanted.replace("_", "").lower()
+    classes = {attribute.lower(): attribute for attribute in dir(module) if isinstance(getattr(module, attribute), type)}
+    if squashed in classes and (options or module is keras.optimizers):
+        return _object(module.__name__.replace("._tf_keras", ""), classes[squashed], options)
+    if not options:
+        try:
+            module.get(wanted)
+        except (TypeError, ValueError):
+            pass
+        else:
+            return wanted
+        if wanted in ("accuracy", "acc", "crossentropy", "ce"):
+            return wanted
+    known = sorted(classes[key] for key in classes if not classes[key].startswith("_"))
+    raise SpecError(
+        f"{field.rpartition('.')[2]} {wanted!r} is not known to Keras.",
+        field=field,
+        received=wanted,
+        expected=f"one of {', '.join(known)}",
+    )
+
+
+def _loss(training: TrainingSpec) -> Any:
+    if isinstance(training.loss, dict):
+        return {name: _resolve(each, keras.losses, "training.loss") for name, each in training.loss.items()}
+    return None if training.loss is None else _resolve(training.loss, keras.losses, "training.loss")
+
+
+def _metrics(training: TrainingSpec) -> Any:
+    if isinstance(training.metrics, dict):
+        return {
+            name: [_resolve(each, keras.metrics, "training.metrics") for each in metrics]
+            for name, metrics in training.metrics.items()
+        }
+    if training.metrics is None:
+        return None
+    return [_resolve(each, keras.metrics, "training.metrics") for each in training.metrics]
+
+
+def _optimizer(training: TrainingSpec) -> Any:
+    if training.optimizer is None:
+        return None
+    return _resolve(training.optimizer, keras.optimizers, "training.optimizer")
+
+
+def _loss_name(loss: Any) -> str:
+    if isinstance(loss, dict):
+        loss = loss["config"] if isinstance(loss.get("config"), str) else loss.get("class_name", "")
+    name = str(loss)
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() if name != name.lower() else name
+
+
+def _rate_of(optimizer: Any) -> float:
+    rate = optimizer.get_config().get("learning_rate", _DEFAULT_LEARNING_RATE)
+    if isinstance(rate, dict):
+        rate = rate.get("config", {}).get("initial_learning_rate", _DEFAULT_LEARNING_RATE)
+    return float(rate)
+
+
+def _holds_labels(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return len(shape) == 1 and target.size == len(target) and shape[0] != 1
+
+
+def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
+    low, high = target.min(), target.max()
+    if low < 0 or high >= num_classes or (target.dtype.kind == "f" and np.any(target != np.floor(target))):
+        raise DataError(
+            "Labels lie outside the model's outputs.",
+            field=field,
+            received=f"labels from {low} to {high}",
+            expected=f"whole numbers from 0 to {num_classes - 1}",
+            hint="Number the classes from 0, or give the model as many outputs as there are classes.",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+

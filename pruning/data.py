@@ -1,0 +1,224 @@
+"""Training and validation data: arrays, checked against themselves and against the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.errors import DataError
+
+Arrays = dict[str, np.ndarray]
+"""One array for each input or output; the name `""` where there is just one."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model is trained on and measured with.
+
+    Attributes:
+        x_train: Inputs, each of shape `(num_samples, *input_shape)`.
+        y_train: Targets, one for each output, of any shape that the loss takes.
+        x_val: The same for validation; empty if there is none yet.
+        y_val: The same for validation; empty if there is none yet.
+    """
+
+    x_train: Arrays
+    y_train: Arrays
+    x_val: Arrays
+    y_val: Arrays
+
+    @classmethod
+    def of(cls, data: Any) -> Data:
+        """Make data from what users have.
+
+        Args:
+            data: `Data`, `(x, y)`, `((x, y), (x_val, y_val))`, or a dict with the keys `x_train`, `y_train`
+                and perhaps `x_val`, `y_val`; each of them one array or a dict of arrays by name. Keys such
+                as `x_train.left` name an input.
+
+        Raises:
+            DataError: It is none of these, or the arrays do not fit each other.
+        """
+        if isinstance(data, Data):
+            return data
+        if isinstance(data, Mapping):
+            parts = _from_mapping(data)
+        elif isinstance(data, (tuple, list)) and len(data) == 2:
+            if all(isinstance(half, (tuple, list)) and len(half) == 2 for half in data):
+                parts = dict(zip(("x_train", "y_train", "x_val", "y_val"), [*data[0], *data[1]], strict=True))
+            else:
+                parts = dict(zip(("x_train", "y_train"), data, strict=True))
+        else:
+            raise DataError(
+                "The data has no known form.",
+                field="dataset",
+                received=type(data).__name__,
+                expected="(x, y), ((x, y), (x_val, y_val)) or a dict with x_train, y_train, x_val, y_val",
+            )
+        for required in ("x_train", "y_train"):
+            if required not in parts:
+                raise DataError(
+                    f"There is no {required}.",
+                    field=f"dataset.{required}",
+                    received=", ".join(parts) or "nothing",
+                    expected="x_train, y_train and, if there is a validation set, x_val, y_val",
+                )
+        made = cls(**{name: _named(parts.get(name, {})) for name in ("x_train", "y_train", "x_val", "y_val")})
+        made._check()
+        return made
+
+    @property
+    def num_train(self) -> int:
+        """How many samples to train on."""
+        return len(next(iter(self.x_train.values())))
+
+    @property
+    def num_val(self) -> int:
+        """How many samples to validate on."""
+        return len(next(iter(self.x_val.values()))) if self.x_val else 0
+
+    def split(self, validation_split: float, seed: int) -> Data:
+        """Return data with a validation set: its own, or a random share of the training samples."""
+        if self.x_val:
+            return self
+        order = np.random.default_rng(seed).permutation(self.num_train)
+        num_val = min(max(1, round(validation_split * self.num_train)), self.num_train - 1)
+        held, rest = np.sort(order[:num_val]), np.sort(order[num_val:])
+        return Data(_take(self.x_train, rest), _take(self.y_train, rest), _take(self.x_train, held), _take(self.y_train, held))
+
+    def subset(self, max_train_samples: int | None, seed: int) -> Data:
+        """Return data with at most so many training samples, chosen at random."""
+        if max_train_samples is None or max_train_samples >= self.num_train:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(self.num_train)[:max_train_samples])
+        return replace(self, x_train=_take(self.x_train, chosen), y_train=_take(self.y_train, chosen))
+
+    def _check(self) -> None:
+        for split, inputs, targets in (
+            ("train", self.x_train, self.y_train),
+            ("val", self.x_val, self.y_val),
+        ):
+            lengths = {_label(f"x_{split}", name): len(array) for name, array in inputs.items()}
+            lengths |= {_label(f"y_{split}", name): len(array) for name, array in targets.items()}
+            if len(set(lengths.values())) > 1 or bool(inputs) != bool(targets):
+                raise DataError(
+                    f"The {split} arrays have different numbers of samples.",
+                    field="dataset",
+                    received=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+                    expected="the same number of samples in each",
+                )
+            if lengths and min(lengths.values()) < (2 if split == "train" else 1):
+                raise DataError(
+                    f"The {split} set is empty, or too small to train on.",
+                    field=f"dataset.x_{split}",
+                    received=f"{min(lengths.values())} samples",
+                    expected="at least 2 training samples and 1 validation sample",
+                )
+        for split, arrays in (
+            ("x_train", self.x_train), ("y_train", self.y_train), ("x_val", self.x_val), ("y_val", self.y_val)
+        ):  # fmt: skip
+            for name, array in arrays.items():
+                _check_values(array, _label(split, name))
+
+    def fit_to(self, model: keras.Model) -> Data:
+        """Return the data with its arrays in the order of the model's inputs and outputs, after checking shapes.
+
+        Raises:
+            DataError: A name, a shape or the number of arrays does not fit the model.
+        """
+        inputs = {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
+        outputs = dict(zip(model.output_names, model.outputs, strict=True))
+        ordered = {}
+        for split in ("x_train", "x_val", "y_train", "y_val"):
+            arrays: Arrays = getattr(self, split)
+            tensors = inputs if split.startswith("x") else outputs
+            ordered[split] = _by_name(arrays, tensors, split) if arrays else {}
+            if split.startswith("x"):
+                for name, array in ordered[split].items():
+                    _check_shape(array, tensors[name], _label(split, name if len(tensors) > 1 else ""))
+        return Data(**ordered)
+
+
+def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for key, value in data.items():
+        split, _, name = key.partition(".")
+        if split not in ("x_train", "y_train", "x_val", "y_val"):
+            raise DataError(
+                f"The array name {key!r} is not known.",
+                field="dataset",
+                received=", ".join(data),
+                expected="x_train, y_train, x_val, y_val, or with several inputs x_train.<name>",
+            )
+        if name:
+            parts.setdefault(split, {})[name] = value
+        else:
+            parts[split] = value
+    return parts
+
+
+def _named(value: Any) -> Arrays:
+    if isinstance(value, Mapping):
+        return {str(name): np.asanyarray(array) for name, array in value.items()}
+    return {"": np.asanyarray(value)}
+
+
+def _label(split: str, name: str) -> str:
+    return f"{split}.{name}" if name else split
+
+
+def _take(arrays: Arrays, indices: np.ndarray) -> Arrays:
+    return {name: array[indices] for name, array in arrays.items()}
+
+
+def _check_values(array: np.ndarray, label: str) -> None:
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{label} does not hold numbers.",
+            field=f"dataset.{label}",
+            received=f"type {array.dtype}",
+            expected="float, int, uint or bool",
+        )
+    if array.dtype.kind == "f":
+        for start in range(0, len(array), 4096):
+            finite = np.isfinite(array[start : start + 4096])
+            if not finite.all():
+                first = start + int(np.argwhere(~finite)[0][0])
+                raise DataError(
+                    f"{label} holds NaN or infinity.",
+                    field=f"dataset.{label}",
+                    received=f"first in sample {first}",
+                    expected="finite numbers",
+                    hint="Clean or impute these samples first.",
+                )
+
+
+def _by_name(arrays: Arrays, tensors: Mapping[str, Any], split: str) -> Arrays:
+    if set(arrays) == {""} and len(tensors) == 1:
+        return {next(iter(tensors)): arrays[""]}
+    if set(arrays) != set(tensors):
+        raise DataError(
+            f"The arrays of {split} do not fit the model.",
+            field=f"dataset.{split}",
+            received=", ".join(name or "one array without a name" for name in arrays),
+            expected=", ".join(f"{split}.{name}" for name in tensors) if len(tensors) > 1 else f"one array, {split}",
+        )
+    return {name: arrays[name] for name in tensors}
+
+
+def _check_shape(array: np.ndarray, tensor: Any, label: str) -> None:
+    expected = tuple(tensor.shape[1:])
+    received = array.shape[1:]
+    fits = len(expected) == len(received) and all(e in (None, r) for e, r in zip(expected, received, strict=True))
+    if not fits:
+        raise DataError(
+            f"The shape of {label} does not fit the model's input.",
+            field=f"dataset.{label}",
+            received=f"samples of shape {received}",
+            expected=f"samples of shape {expected}",
+            hint="Reshape or resize the arrays; image folders are resized for you.",
+        )

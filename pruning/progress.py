@@ -1,0 +1,37 @@
+"""What the pipeline says while it works; nothing is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Phase = Literal["loading", "training", "pruning", "fine-tuning", "post-training", "saving"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a prune.
+
+    Attributes:
+        phase: What is being done.
+        fraction: Share of the whole work that is done, 0 to 1; an estimate where a target decides when to stop.
+        iteration: Number of the prune, from 1; `None` before the first.
+        num_iterations: How many there will be, `None` where only a target decides.
+        epoch: Epoch of this phase, from 1.
+        num_epochs: Epochs of this phase.
+        message: For people.
+        metrics: The latest figures by name.
+    """
+
+    phase: Phase
+    fraction: float
+    iteration: int | None = None
+    num_iterations: int | None = None
+    epoch: int | None = None
+    num_epochs: int | None = None
+    message: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+OnProgress = Callable[[Progress], None]

@@ -1,0 +1,56 @@
+"""The report of a prune: every step measured, every layer before and after."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pruning.plan import LayerPlan
+from pruning.spec import PruningSpec, TrainingSpec
+
+Step = Literal["initial", "training", "pruning", "fine-tuning", "post-training"]
+
+
+class StepReport(BaseModel):
+    """The model after one step."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: Step
+    iteration: int | None = None
+    params: int
+    macs: int | None = Field(description="Multiply-accumulates for one sample; FLOPs are twice as many.")
+    file_bytes: int = Field(description="Size as a .keras file without optimizer state.")
+    metrics: dict[str, float] = Field(description="Loss and metrics on the validation set; empty without data.")
+    seconds: float = Field(description="Time that the step took.")
+    max_relative_difference: float | None = Field(
+        default=None, description="Of a prune: the proof's largest difference to the masked original."
+    )
+
+
+class PruningReport(BaseModel):
+    """What was asked, what was done and what came of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: Literal[1] = 1
+    pruning: PruningSpec
+    training: TrainingSpec
+    steps: tuple[StepReport, ...]
+    layers: tuple[LayerPlan, ...]
+    stopped_because: str
+    notes: tuple[str, ...] = Field(description="What was repaired, assumed or converted on the way.")
+    num_train_samples: int = 0
+    num_validation_samples: int = 0
+    versions: dict[str, str] = Field(default={}, description="Of Python, Keras, its backend and this library.")
+
+    @property
+    def before(self) -> StepReport:
+        """The model as it came."""
+        return self.steps[0]
+
+    @property
+    def after(self) -> StepReport:
+        """The model as it is delivered."""
+        return self.steps[-1]
