@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-@router.get("/{job_id}/artifacts", summary="List the results of a job", responses=problem_responses(404))
+@router.get("/{job_id}/artifacts", summary="List the results of a job", responses=problem_responses(404, 422))
 def list_artifacts(job_id: str, services: ServicesDep) -> Page[ArtifactRecord]:
     """Empty until the job has succeeded."""
     return Page(items=services.store.get(job_id).artifacts)
@@ -27,7 +27,7 @@ def list_artifacts(job_id: str, services: ServicesDep) -> Page[ArtifactRecord]:
     summary="Download a result",
     response_class=FileResponse,
     responses={
-        **problem_responses(404),
+        **problem_responses(404, 422),
         200: {"description": "The file", **FILE},
         206: {"description": "The range that was asked for", **FILE},
         304: {"description": "Not modified"},

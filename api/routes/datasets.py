@@ -37,13 +37,13 @@ def list_datasets(services: ServicesDep, limit: Limit = 50, cursor: Cursor = Non
     return services.store.list_inputs(DatasetRecord, limit, cursor)
 
 
-@router.get("/{dataset_id}", summary="Look at a dataset", responses=problem_responses(404))
+@router.get("/{dataset_id}", summary="Look at a dataset", responses=problem_responses(404, 422))
 def get_dataset(dataset_id: str, services: ServicesDep) -> DatasetRecord:
     """What is known of it."""
     return services.store.get_input(DatasetRecord, dataset_id)
 
 
-@router.delete("/{dataset_id}", summary="Delete a dataset", status_code=204, responses=problem_responses(404, 409))
+@router.delete("/{dataset_id}", summary="Delete a dataset", status_code=204, responses=problem_responses(404, 409, 422))
 def delete_dataset(dataset_id: str, services: ServicesDep) -> None:
     """Refused while an unfinished job needs it."""
     with services.artifacts.exclusive():

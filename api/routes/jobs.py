@@ -76,7 +76,7 @@ async def get_job(
     return job
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job", status_code=202, responses=problem_responses(404, 409))
+@router.post("/{job_id}/cancel", summary="Cancel a job", status_code=202, responses=problem_responses(404, 409, 422))
 def cancel_job(job_id: str, response: Response, services: ServicesDep) -> JobRecord:
     """A waiting job is cancelled at once, a running one within seconds."""
     job = services.store.request_cancel(job_id)
@@ -84,7 +84,7 @@ def cancel_job(job_id: str, response: Response, services: ServicesDep) -> JobRec
     return job
 
 
-@router.delete("/{job_id}", summary="Delete a job", status_code=204, responses=problem_responses(404, 409))
+@router.delete("/{job_id}", summary="Delete a job", status_code=204, responses=problem_responses(404, 409, 422))
 def delete_job(job_id: str, services: ServicesDep) -> None:
     """Remove a finished job with its events and artifacts."""
     services.store.delete(job_id)

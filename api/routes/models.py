@@ -37,13 +37,13 @@ def list_models(services: ServicesDep, limit: Limit = 50, cursor: Cursor = None)
     return services.store.list_inputs(ModelRecord, limit, cursor)
 
 
-@router.get("/{model_id}", summary="Look at a model", responses=problem_responses(404))
+@router.get("/{model_id}", summary="Look at a model", responses=problem_responses(404, 422))
 def get_model(model_id: str, services: ServicesDep) -> ModelRecord:
     """What is known of it."""
     return services.store.get_input(ModelRecord, model_id)
 
 
-@router.delete("/{model_id}", summary="Delete a model", status_code=204, responses=problem_responses(404, 409))
+@router.delete("/{model_id}", summary="Delete a model", status_code=204, responses=problem_responses(404, 409, 422))
 def delete_model(model_id: str, services: ServicesDep) -> None:
     """Refused while an unfinished job needs it."""
     with services.artifacts.exclusive():
