@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -76,6 +77,12 @@ class Settings(BaseSettings):
         if not digits.isdecimal():
             raise ValueError(f"redis_url names the database {digits!r}; expected a number such as 0")
         return int(digits)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give another process these settings."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        texts = {name: json.dumps(value) if isinstance(value, list) else str(value) for name, value in fields.items()}
+        return {f"RIDURRE_{name.upper()}": text for name, text in texts.items()}
 
     @property
     def _is_socket(self) -> bool:

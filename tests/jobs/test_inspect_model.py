@@ -119,7 +119,8 @@ def test_overlapping_members_are_refused(inspect: Callable[[bytes], Any]) -> Non
 
 def test_a_member_twice_is_refused(inspect: Callable[[bytes], Any]) -> None:
     members = keras_members()
-    data = zipped({**members, "config.jsom": json.dumps(model_config()).encode()}).replace(b"config.jsom", b"config.json")
+    data = zipped({**members, "config.jsom": json.dumps(model_config()).encode()})
+    data = data.replace(b"config.jsom", b"config.json")
     with pytest.raises(ModelError, match="twice"):
         inspect(data)
 

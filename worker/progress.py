@@ -1,0 +1,86 @@
+"""ProgressTail: the events of the child as they come, with an estimate of the time left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import BinaryIO
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jobs.record import Progress
+from worker.directory import JobDirectory
+from worker.outcome import Metrics
+
+MAX_LINE_BYTES = 16 * 1024
+MAX_READ_BYTES = 1024**2
+MAX_EVENTS_AT_ONCE = 50
+
+logger = logging.getLogger(__name__)
+
+
+class _Line(Progress):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metrics: Metrics = Field(default_factory=dict)
+
+
+class Step(BaseModel):
+    """One event of the child: the progress, and all metrics known by then."""
+
+    progress: Progress
+    metrics: dict[str, float]
+
+
+class ProgressTail:
+    """Reads `events.jsonl` while it grows. Lines that break the protocol are skipped and logged once."""
+
+    def __init__(self, directory: JobDirectory) -> None:
+        self._directory = directory
+        self._started = time.monotonic()
+        self._file: BinaryIO | None = None
+        self._rest = b""
+        self._complained = False
+        self.metrics: dict[str, float] = {}
+
+    def read(self) -> list[Step]:
+        """Return the events since the last call; of a flood only the newest."""
+        if self._file is None:
+            self._file = self._directory.open_regular("events.jsonl")
+        if self._file is None:
+            return []
+        *lines, self._rest = (self._rest + self._file.read(MAX_READ_BYTES)).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._complain("a line without end")
+            self._rest = self._rest[: MAX_LINE_BYTES + 1]  # still too long when its end comes, and skipped then
+        steps = [step for line in lines if (step := self._parse(line)) is not None]
+        return steps[-MAX_EVENTS_AT_ONCE:]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _parse(self, line: bytes) -> Step | None:
+        if len(line) > MAX_LINE_BYTES:
+            self._complain("a line that is too long")
+            return None
+        try:
+            parsed = _Line.model_validate_json(line)
+        except ValidationError as error:
+            self._complain(f"{error.error_count()} wrong fields in a line")
+            return None
+        self.metrics = self.metrics | parsed.metrics
+        fields = parsed.model_dump(exclude={"metrics", "eta_seconds"})
+        return Step(progress=Progress(**fields, eta_seconds=self._eta_seconds(parsed.fraction)), metrics=self.metrics)
+
+    def _eta_seconds(self, fraction: float | None) -> float | None:
+        """Assume that the rest goes as fast as what is done; say nothing before there is something to go by."""
+        if fraction is None or fraction < 0.01:
+            return None
+        return round((time.monotonic() - self._started) * (1 - fraction) / fraction, 1)
+
+    def _complain(self, what: str) -> None:
+        if not self._complained:
+            logger.warning("skipping events of the child: %s", what)
+            self._complained = True
