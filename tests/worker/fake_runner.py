@@ -53,6 +53,12 @@ def sleep() -> None:
     time.sleep(60)
 
 
+def sleep_at_first() -> None:
+    if DIRECTORY.name.endswith("-1"):
+        sleep()
+    succeed()
+
+
 def sleep_through_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sleep()
@@ -98,6 +104,7 @@ BEHAVIOURS = {
     "missing output": lambda: (write_outputs("plan.json"), finish({"status": "succeeded"})),
     "pipe for a result": lambda: os.mkfifo(DIRECTORY / "result.json"),
     "sleep": sleep,
+    "sleep at first": sleep_at_first,
     "sleep through SIGTERM": sleep_through_sigterm,
     "sleep with a child": sleep_with_a_child,
     "chatter": chatter,
