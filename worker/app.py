@@ -21,6 +21,7 @@ app.conf.update(
     task_acks_late=False,  # the lease decides who runs what; a late acknowledgement ran jobs twice
     worker_disable_prefetch=True,
     worker_prefetch_multiplier=1,
+    worker_pool="threads",
     worker_concurrency=1,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_hijack_root_logger=True,

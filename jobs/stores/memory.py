@@ -6,9 +6,7 @@ import queue
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,21 +15,8 @@ from jobs.spec import JobSpec
 from jobs.status import JobStatus
 from jobs.stores import base, refusals
 from jobs.stores.base import Claim, Input, JobStore, Outcome
-from jobs.stores.cursors import decode_cursor, encode_cursor, parse_event_cursor
-
-
-@dataclass
-class _Row:
-    job: JobRecord
-    position: int
-    idempotency_key: str | None
-    published_at: float
-    num_publications: int = 1
-    fence: int = 0
-    num_crashes: int = 0
-    lease_until: float = 0.0
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=base.EVENTS_KEPT))
-    last_event: tuple[int, int] = (0, 0)
+from jobs.stores.cursors import parse_event_cursor
+from jobs.stores.memory_rows import Row, page_of
 
 
 class MemoryStore(JobStore):
@@ -40,7 +25,7 @@ class MemoryStore(JobStore):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._position = 0
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, Row] = {}
         self._keys: dict[str, tuple[str, str]] = {}
         self._inputs: dict[str, tuple[int, ModelRecord | DatasetRecord]] = {}
         self._listeners: list[queue.SimpleQueue[str]] = []
@@ -67,7 +52,7 @@ class MemoryStore(JobStore):
                 version=0,
                 created_at=datetime.now(UTC),
             )
-            row = _Row(job, self._next_position(), idempotency_key, published_at=time.monotonic())
+            row = Row(job, self._next_position(), idempotency_key, published_at=time.monotonic())
             self._rows[job.id] = row
             if idempotency_key is not None:
                 self._keys[idempotency_key] = (spec.digest(), job.id)
@@ -81,7 +66,7 @@ class MemoryStore(JobStore):
     ) -> Page[JobRecord]:
         with self._lock:
             rows = [(row.position, row.job) for row in self._rows.values() if status in (None, row.job.status)]
-        return _page(rows, limit, cursor)
+        return page_of(rows, limit, cursor)
 
     def request_cancel(self, job_id: str) -> JobRecord:
         with self._lock:
@@ -209,7 +194,7 @@ class MemoryStore(JobStore):
     def list_inputs(self, kind: type[Input], limit: int = 50, cursor: str | None = None) -> Page[Input]:
         with self._lock:
             rows = [(position, record) for position, record in self._inputs.values() if isinstance(record, kind)]
-        return _page(rows, limit, cursor)
+        return page_of(rows, limit, cursor)
 
     def delete_input(self, kind: type[Input], input_id: str) -> None:
         with self._lock:
@@ -223,31 +208,31 @@ class MemoryStore(JobStore):
         self._position += 1
         return self._position
 
-    def _row(self, job_id: str) -> _Row:
+    def _row(self, job_id: str) -> Row:
         with self._lock:
             if job_id not in self._rows:
                 raise refusals.not_found("job", job_id)
             return self._rows[job_id]
 
-    def _held(self, job_id: str, fence: int, *statuses: JobStatus) -> _Row:
+    def _held(self, job_id: str, fence: int, *statuses: JobStatus) -> Row:
         row = self._rows.get(job_id)
         if row is None or row.fence != fence or row.job.status not in statuses:
             raise refusals.lease_lost(job_id)
         return row
 
-    def _interrupt(self, row: _Row) -> JobRecord:
+    def _interrupt(self, row: Row) -> JobRecord:
         if row.job.cancel_requested:
             return self._end(row, JobStatus.CANCELLED)
         row.num_publications = 0
         return self._change(row, {"status": "interrupted"}, status=JobStatus.INTERRUPTED)
 
-    def _end(self, row: _Row, status: JobStatus, **changes: Any) -> JobRecord:
+    def _end(self, row: Row, status: JobStatus, **changes: Any) -> JobRecord:
         data: dict[str, Any] = {"status": status.value}
         if changes.get("error") is not None:
             data["error"] = changes["error"].model_dump(mode="json")
         return self._change(row, data, status=status, finished_at=datetime.now(UTC), **changes)
 
-    def _change(self, row: _Row, data: dict[str, Any], kind: str = "status", **changes: Any) -> JobRecord:
+    def _change(self, row: Row, data: dict[str, Any], kind: str = "status", **changes: Any) -> JobRecord:
         status = changes.get("status", row.job.status)
         if status is not row.job.status and not row.job.status.can_become(status):
             raise AssertionError(f"no transition from {row.job.status} to {status}")
@@ -263,10 +248,3 @@ class MemoryStore(JobStore):
     def _tell(self, job_id: str) -> None:
         for inbox in self._listeners:
             inbox.put(job_id)
-
-
-def _page(rows: list[tuple[int, Any]], limit: int, cursor: str | None) -> Page[Any]:
-    before = None if cursor is None else decode_cursor(cursor)
-    rows = sorted((row for row in rows if before is None or row[0] < before), key=lambda row: -row[0])
-    next_cursor = encode_cursor(rows[limit - 1][0]) if len(rows) > limit else None
-    return Page(items=tuple(record for _, record in rows[:limit]), next_cursor=next_cursor)

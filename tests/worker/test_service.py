@@ -165,7 +165,7 @@ def test_a_lost_message_is_sent_again(client: httpx.Client, processes: Processes
     with redis.Redis(unix_socket_path=str(redis_socket), db=BROKER_DB) as broker:
         wait_until(lambda: bool(broker.keys("q:*")))
         broker.flushdb()
-    processes.start_worker()
+    processes.start("celery", "--app", "worker.app", "worker")  # the settings of the application are enough
     assert get(client, job, 60)["status"] == "succeeded"
 
 
