@@ -53,6 +53,15 @@ class JobDirectory:
             return None
         return os.fdopen(descriptor, "rb")
 
+    def log_end(self, max_bytes: int = 4000) -> str:
+        """Return the end of what the child printed: for the operator, as it can hold parts of the model."""
+        log = self.open_regular("log.txt")
+        if log is None:
+            return ""
+        with log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - max_bytes))
+            return log.read(max_bytes).decode(errors="replace").strip()
+
     def prepare(self, job: JobRecord, store: JobStore, artifacts: ArtifactStore) -> None:
         """Put the inputs and `job.json` in place.
 

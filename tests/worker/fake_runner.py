@@ -48,6 +48,7 @@ def succeed_by_half() -> None:
 
 
 def fail() -> None:
+    sys.stderr.write("a trace for the operator")
     error = {"code": "training-failed", "detail": "the loss is not a number", "hint": "Lower the learning rate."}
     finish({"status": "failed", "error": error})
     sys.exit(1)

@@ -34,8 +34,9 @@ def test_progress_is_told_with_an_estimate(workshop: Workshop) -> None:
     assert all(event["eta_seconds"] >= 0 for event in events)
 
 
-def test_a_failure_keeps_its_reason(workshop: Workshop) -> None:
+def test_a_failure_keeps_its_reason(workshop: Workshop, caplog: pytest.LogCaptureFixture) -> None:
     job = workshop.run("fail")
+    assert "a trace for the operator" in caplog.text
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert (job.error.code, job.error.hint) == ("training-failed", "Lower the learning rate.")
