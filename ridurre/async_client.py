@@ -58,6 +58,10 @@ class AsyncClient:
         """Send an `.npz` file or a zip of images by class; the same bytes sent twice are one dataset."""
         return await self._run(conversations.upload("datasets", Path(path)))
 
+    async def dataset(self, data: str | Path | None) -> Uploaded | str | None:
+        """Return what `submit` takes: a file is uploaded; an id, a built-in dataset's name and `None` are kept."""
+        return await self._run(outcome.dataset_of(data))
+
     async def submit(
         self,
         model: Uploaded | str,
@@ -119,6 +123,10 @@ class AsyncClient:
     async def download(self, job_id: str, name: str, path: str | Path) -> Path:
         """Fetch an artifact into a file or folder and return the file."""
         return await self._run(conversations.download(job_id, name, Path(path)))
+
+    async def report(self, job_id: str) -> dict[str, Any]:
+        """Return the contents of a job's `report.json`."""
+        return await self._run(outcome.report_of(job_id))
 
     async def prune(
         self,
@@ -192,7 +200,7 @@ class AsyncClient:
         try:
             async with self._stream(Call("GET", download.path, headers=download.headers())) as response:
                 download.begin(response)
-                async for chunk in response.aiter_raw():
+                async for chunk in response.aiter_bytes():
                     await run_sync(download.write, chunk)
         except httpx.TransportError as error:
             if not download.complete:

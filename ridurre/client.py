@@ -61,6 +61,10 @@ class Client:
         """Send an `.npz` file or a zip of images by class; the same bytes sent twice are one dataset."""
         return self._run(conversations.upload("datasets", Path(path)))
 
+    def dataset(self, data: str | Path | None) -> Uploaded | str | None:
+        """Return what `submit` takes: a file is uploaded; an id, a built-in dataset's name and `None` are kept."""
+        return self._run(outcome.dataset_of(data))
+
     def submit(
         self,
         model: Uploaded | str,
@@ -137,6 +141,10 @@ class Client:
             DigestMismatchError: The bytes are not those announced; the target is as it was.
         """
         return self._run(conversations.download(job_id, name, Path(path)))
+
+    def report(self, job_id: str) -> dict[str, Any]:
+        """Return the contents of a job's `report.json`."""
+        return self._run(outcome.report_of(job_id))
 
     def prune(
         self,
@@ -224,7 +232,7 @@ class Client:
         try:
             with self._stream(Call("GET", download.path, headers=download.headers())) as response:
                 download.begin(response)
-                for chunk in response.iter_raw():
+                for chunk in response.iter_bytes():
                     download.write(chunk)
         except httpx.TransportError as error:
             if not download.complete:

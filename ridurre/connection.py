@@ -48,5 +48,5 @@ def request_arguments(call: Call) -> dict[str, Any]:
             "Content-Length": str(call.file.stat().st_size),
         }
     if call.timeout_seconds is not None:
-        arguments["timeout"] = httpx.Timeout(TIMEOUT, read=call.timeout_seconds)
+        arguments["timeout"] = httpx.Timeout(call.timeout_seconds, connect=TIMEOUT.connect)
     return arguments

@@ -88,12 +88,13 @@ def wait(job_id: str, timeout_seconds: float | None, on_event: OnEvent | None) -
         for event in events:
             if on_event is not None:
                 on_event(event)
+        expired = deadline is not None and time.monotonic() >= deadline
         # The job itself is asked whenever the events fall silent: they may have been trimmed.
-        if not events or events[-1].terminal:
+        if not events or events[-1].terminal or expired:
             current = job_of((yield from persistently(Call("GET", job_path(job_id)))))
             if current.finished:
                 return current
-            if deadline is not None and time.monotonic() >= deadline:
+            if expired:
                 raise WaitTimeoutError(
                     f"Job {job_id} is still {current.status} after {timeout_seconds} seconds.",
                     hint="It goes on; wait again, or cancel it.",

@@ -68,7 +68,7 @@ class Download:
             self._file.truncate()
             self._digest = hashlib.sha256()
             self._size_bytes = 0
-        length = response.headers.get("Content-Length", "")
+        length = "" if "Content-Encoding" in response.headers else response.headers.get("Content-Length", "")
         self._total_bytes = self._size_bytes + int(length) if length.isdecimal() else None
         self._etag = etag
 

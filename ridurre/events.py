@@ -28,9 +28,11 @@ class Follower:
         self.ended = False
         self.polling = False
         self._failures = 0
+        self._brought = False
 
     def call(self) -> Call:
         """Return the request of the next connection, which goes on after the cursor."""
+        self._brought = False
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self.cursor is not None:
             headers["Last-Event-ID"] = self.cursor
@@ -51,6 +53,7 @@ class Follower:
         self.cursor = event.id
         self.ended = event.terminal
         self._failures = 0
+        self._brought = True
         return event
 
     def lost(self, url: str, error: httpx.TransportError | SSEError | None) -> float:
@@ -59,13 +62,12 @@ class Follower:
         Raises:
             ServiceUnreachableError: Several connections in a row brought nothing.
         """
-        if isinstance(error, SSEError):
+        # An answer that is no stream, or a stream that ends empty: ask the slow way, which also tells whether
+        # the job is finished.
+        if isinstance(error, SSEError) or (error is None and not self._brought):
             self.polling = True
             return 0.0
         self._failures += 1
-        if self._failures >= MAX_FAILURES_IN_A_ROW:
-            if error is None:
-                self.polling = True
-                return 0.0
+        if error is not None and self._failures >= MAX_FAILURES_IN_A_ROW:
             raise unreachable(url, error) from error
         return min(0.1 * 2.0**self._failures, 5.0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from ridurre.errors import RidurreError
 from ridurre.options import PruningOptions, given
 
 if TYPE_CHECKING:
     from pruning.pipeline import PruningResult
+    from pruning.progress import OnProgress
 
 
 def prune(
@@ -18,7 +20,7 @@ def prune(
     *,
     out: str | Path | None = None,
     training: Mapping[str, Any] | None = None,
-    on_progress: Callable[..., None] | None = None,
+    on_progress: OnProgress | None = None,
     **pruning_options: Unpack[PruningOptions],
 ) -> PruningResult:
     """Prune a model in this process; the arguments are those of `Client.prune`.
@@ -29,7 +31,7 @@ def prune(
             training and evaluation.
         out: Where to save the pruned model, if anywhere.
         training: Fields of `TrainingSpec`, such as `{"fine_tuning_epochs": 2}`.
-        on_progress: Called with each step of progress, as `pruning.prune` does.
+        on_progress: Called with a `pruning.progress.Progress` at least once a step and epoch.
         pruning_options: Fields of `PruningSpec`, such as `criterion="kmeans", target_params=0.36`.
 
     Returns:
@@ -39,18 +41,37 @@ def prune(
         pruning.PruningError: The library refuses, with the reason.
         pydantic.ValidationError: An option is not what its spec allows.
     """
-    import pruning
+    from pruning.load import load_model
+    from pruning.pipeline import prune as prune_model
     from pruning.spec import PruningSpec, TrainingSpec
 
     spec = PruningSpec.model_validate(given(pruning_options))
     training_options = given(training or {})
     if data is None:
         training_options.setdefault("fine_tuning_epochs", 0)
-    if isinstance(model, str | Path):
-        model = pruning.load_model(model)
-    result = pruning.prune(
-        model, spec, data, training=TrainingSpec.model_validate(training_options), on_progress=on_progress
+    result = prune_model(
+        load_model(Path(model)) if isinstance(model, str | Path) else model,
+        spec,
+        _arrays(Path(data)) if isinstance(data, str | Path) else data,
+        training=TrainingSpec.model_validate(training_options),
+        on_progress=on_progress,
     )
     if out is not None:
         result.model.save(out)
     return result
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    """Read the arrays of an `.npz` file, without its pickles."""
+    import numpy as np
+
+    if path.suffix != ".npz" or not path.is_file():
+        raise RidurreError(
+            "That is not a dataset that can be pruned with in this process.",
+            field="data",
+            received=str(path),
+            expected="the path of an .npz file",
+            hint="Folders of images and built-in datasets work on a service.",
+        )
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

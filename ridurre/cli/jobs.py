@@ -1,0 +1,78 @@
+"""`ridurre jobs | status | cancel | download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ridurre.cli.exits import exit_codes
+from ridurre.cli.options import JobId, Url
+from ridurre.cli.progress import describe
+from ridurre.client import Client
+from ridurre.objects import Job
+
+
+def jobs(
+    url: Url = None,
+    status: Annotated[str | None, typer.Option(help="Only jobs of this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
+) -> None:
+    """List jobs, newest first."""
+    with exit_codes(), Client(url) as client:
+        table = Table(box=None)
+        for heading in ("ID", "STATUS", "NAME", "CRITERION", "CREATED", "PROGRESS"):
+            table.add_column(heading, overflow="fold")
+        for job in client.jobs(status, limit=limit):
+            criterion = str(job.spec.get("pruning", {}).get("criterion", ""))
+            created = "" if job.created_at is None else f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+            table.add_row(job.id, job.status, job.name or "", criterion, created, _progress(job))
+        Console().print(table)
+
+
+def status(job_id: JobId, url: Url = None) -> None:
+    """Show one job. Exit code 1 if it failed or was cancelled."""
+    with exit_codes(), Client(url) as client:
+        job = client.job(job_id)
+        console = Console(highlight=False)
+        console.print(f"{job.id}: {job.status}", soft_wrap=True)
+        if not job.finished and (progress := _progress(job)):
+            console.print(progress)
+        for name, value in (job.metrics or {}).items():
+            console.print(f"  {name}: {value}")
+        for artifact in job.artifacts:
+            console.print(f"  {artifact.name}: {artifact.size_bytes:,} bytes")
+        if job.finished:
+            job.raise_unless_succeeded()
+
+
+def cancel(job_id: JobId, url: Url = None) -> None:
+    """Ask for a job to be cancelled."""
+    with exit_codes(), Client(url) as client:
+        job = client.cancel(job_id)
+        Console(highlight=False).print(f"{job.id}: {job.status}, cancel requested", soft_wrap=True)
+
+
+def download(
+    job_id: JobId,
+    name: Annotated[str | None, typer.Argument(help="One artifact, such as pruned.keras; default: all.")] = None,
+    url: Url = None,
+    out: Annotated[Path, typer.Option(help="File or folder to write to.")] = Path(),
+) -> None:
+    """Fetch what a job produced; each file's digest is checked."""
+    with exit_codes(), Client(url) as client:
+        names = [artifact.name for artifact in client.artifacts(job_id)] if name is None else [name]
+        if name is None:
+            out.mkdir(parents=True, exist_ok=True)
+        for each in names:
+            Console(highlight=False).print(str(client.download(job_id, each, out)), soft_wrap=True)
+
+
+def _progress(job: Job) -> str:
+    if job.progress is None or job.finished:
+        return ""
+    fraction = job.progress.fraction
+    return describe(job.progress) + ("" if fraction is None else f" ({fraction:.0%})")

@@ -1,0 +1,32 @@
+"""Options that several commands share, and the criteria as help and completion."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pruning.catalog import CRITERIA
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="RIDURRE_URL", help="The service.", show_default="http://127.0.0.1:8470"),
+]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, job_….")]
+
+
+def complete_criterion(incomplete: str) -> list[tuple[str, str]]:
+    """Return the criteria that begin with what was typed, each with its summary."""
+    return [(name, entry.summary) for name, entry in CRITERIA.items() if name.startswith(incomplete)]
+
+
+def check_criterion(name: str) -> str:
+    """Return the name of a criterion in the catalog; anything else is a usage error."""
+    if name not in CRITERIA:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(CRITERIA)}.")
+    return name
+
+
+CRITERION_HELP = "What decides which channels stay: " + "  ".join(
+    f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
+)

@@ -1,0 +1,100 @@
+"""The live line that shows how far a job is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from ridurre.objects import Event
+from ridurre.objects import Progress as JobProgress
+
+
+class ProgressDisplay:
+    """A context manager that draws one line on a console; phases are left behind as lines where it is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._phase: tuple[str | None, int | None] = (None, None)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            _Eta(),
+            console=console,
+        )
+        self._task = self._progress.add_task("queued", total=1.0, metrics="", eta_seconds=None)
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+
+    def on_event(self, event: Event) -> None:
+        """Show an event of a job on a service."""
+        if event.kind == "progress":
+            self.show(JobProgress.model_validate(event.data), event.data.get("metrics") or {})
+        elif event.kind == "status":
+            status = str(event.data.get("status"))
+            completed = 1.0 if status == "succeeded" else None
+            self._progress.update(self._task, description=status, completed=completed, eta_seconds=None)
+            self._line(status)
+
+    def on_local_progress(self, progress: Any) -> None:
+        """Show a `pruning.progress.Progress`."""
+        self.show(JobProgress.model_validate(progress, from_attributes=True), progress.metrics)
+
+    def show(self, progress: JobProgress, metrics: Mapping[str, Any]) -> None:
+        """Show how far the job is."""
+        self._progress.update(
+            self._task,
+            description=describe(progress),
+            completed=progress.fraction or 0.0,
+            metrics="  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if value is not None),
+            eta_seconds=progress.eta_seconds,
+        )
+        if (phase := (progress.phase, progress.iteration)) != self._phase:
+            self._phase = phase
+            self._line(describe(progress))
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False)
+
+
+class _Eta(ProgressColumn):
+    """The service's own estimate, for it knows the phases to come."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.fields["eta_seconds"]
+        return Text("" if seconds is None else f"about {_spoken(seconds)} left", style="progress.remaining")
+
+
+def describe(progress: JobProgress) -> str:
+    """Return phase, iteration and epoch as one phrase."""
+    parts = [progress.phase or "running"]
+    if progress.iteration:
+        parts.append(f"iteration {_of(progress.iteration, progress.num_iterations)}")
+    if progress.epoch:
+        parts.append(f"epoch {_of(progress.epoch, progress.num_epochs)}")
+    return ", ".join(parts)
+
+
+def _of(number: int, total: int | None) -> str:
+    return str(number) if total is None else f"{number}/{total}"
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,36 @@
+"""`ridurre serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ridurre.cli.exits import errors_console, exit_codes
+
+
+def serve(
+    host: Annotated[str, typer.Option(envvar="RIDURRE_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="RIDURRE_PORT", min=0, max=65_535, help="0: any free port.")] = 8470,
+    data_directory: Annotated[
+        Path, typer.Option(envvar="RIDURRE_DATA_DIRECTORY", help="Where jobs, models and results are kept.")
+    ] = Path("var"),
+) -> None:
+    """Run the whole service: Redis, the API and one worker. Ctrl-C ends all of it.
+
+    Redis is the one that RIDURRE_REDIS_URL or REDIS_URL names, else an embedded one.
+    """
+    from ridurre.serve import Place, is_loopback
+    from ridurre.serve import serve as run
+
+    console = Console()
+    if not is_loopback(host):
+        errors_console.print(
+            f"Warning: the service knows no passwords; whoever reaches {host} can use it.", style="yellow"
+        )
+    with exit_codes():
+        run(
+            Place(host=host, port=port, data_directory=data_directory), lambda text: console.print(text, soft_wrap=True)
+        )

@@ -1,0 +1,54 @@
+"""Fixtures for the client: both clients behind one blocking face, over a fake service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from ridurre import AsyncClient, Client
+from ridurre.objects import Event
+from tests.ridurre.fake_service import FakeService
+
+URL = "http://service.test"
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture(params=["blocking", "asynchronous"])
+def call(request: pytest.FixtureRequest, service: FakeService) -> Call:
+    """Call a method of a client by name; each test runs with both clients."""
+
+    def call_blocking(name: str, *args: Any, **kwargs: Any) -> Any:
+        with Client(URL, transport=httpx.MockTransport(service)) as client:
+            result = getattr(client, name)(*args, **kwargs)
+            return list(result) if name == "events" else result
+
+    async def call_asynchronous(name: str, *args: Any, **kwargs: Any) -> Any:
+        async with AsyncClient(URL, transport=httpx.MockTransport(service.answer_async)) as client:
+            if name == "events":
+                events: list[Event] = [event async for event in client.events(*args, **kwargs)]
+                return events
+            return await getattr(client, name)(*args, **kwargs)
+
+    if request.param == "blocking":
+        return call_blocking
+    return lambda name, *args, **kwargs: asyncio.run(call_asynchronous(name, *args, **kwargs))
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let retries follow each other at once."""
+
+    async def sleep(_: float) -> None:
+        return None
+
+    monkeypatch.setattr("ridurre.client.time.sleep", lambda _: None)
+    monkeypatch.setattr("ridurre.async_client.anyio.sleep", sleep)
