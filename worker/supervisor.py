@@ -20,7 +20,7 @@ from worker.memory import oom_kills
 from worker.outcome import crashed, outcome_of, timed_out
 from worker.progress import ProgressTail
 
-COMMIT_PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
+COMMIT_PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # outlasts a restart of Redis
 
 logger = logging.getLogger(__name__)
 

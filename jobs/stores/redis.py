@@ -147,16 +147,20 @@ class RedisStore(JobStore):
         return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
 
     def changes(self, should_stop: Callable[[], bool]) -> Iterator[str | None]:
+        is_lost = False
         while not should_stop():
             try:
                 with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
                     subscription.subscribe(self._prefix + "changes")
+                    is_lost = False
                     yield None
                     while not should_stop():
                         message = subscription.get_message(timeout=0.5)
                         yield message["data"] if message is not None else None
             except (redis.ConnectionError, redis.TimeoutError):
-                logger.warning("lost the connection to Redis while listening for changes; trying again")
+                if not is_lost:
+                    logger.warning("lost the connection to Redis while listening for changes; trying again")
+                is_lost = True
                 yield None
                 time.sleep(0.5)
 
