@@ -59,7 +59,7 @@ class ProgressDisplay:
             self._task,
             description=describe(progress),
             completed=progress.fraction or 0.0,
-            metrics="  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if value is not None),
+            metrics="  ".join(f"{name} {value:.4g}" for name, value in _for_a_line(metrics)),
             eta_seconds=progress.eta_seconds,
         )
         if (phase := (progress.phase, progress.iteration)) != self._phase:
@@ -77,6 +77,12 @@ class _Eta(ProgressColumn):
     def render(self, task: Task) -> Text:
         seconds = task.fields["eta_seconds"]
         return Text("" if seconds is None else f"about {_spoken(seconds)} left", style="progress.remaining")
+
+
+def _for_a_line(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return what has room beside the bar: the first figures, without sizes, which change once an iteration."""
+    figures = [(name, value) for name, value in metrics.items() if value is not None]
+    return [(name, value) for name, value in figures if name not in ("params", "macs")][:2]
 
 
 def describe(progress: JobProgress) -> str:
