@@ -64,7 +64,11 @@ class Batches(keras.utils.PyDataset):
         self._order = self._draw()
 
     def _pack(self, structure: Any, arrays: Arrays) -> Any:
-        return keras.tree.pack_sequence_as(structure, list(arrays.values()))
+        values = list(arrays.values())
+        if len(values) == 1:
+            return values[0]
+        # Tuples, because TensorFlow's data pipeline takes a list for a tensor.
+        return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(structure, values))
 
     def _draw(self) -> np.ndarray:
         if not self._shuffle:

@@ -160,6 +160,8 @@ class _Run:
         def on_epoch(epoch: int, share: float, metrics: dict[str, float]) -> None:
             self._tell(phase, share * num_epochs, epoch=epoch, num_epochs=num_epochs, metrics=metrics)
 
+        if step == "fine-tuning":
+            self._recovery.recalibrate(model)
         seed = 1000 * len(self.steps)
         name = f"{step} {self.iteration}" if step == "fine-tuning" else step
         self.history[name] = self._recovery.train(model, num_epochs, seed, on_epoch)

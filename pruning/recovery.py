@@ -17,6 +17,8 @@ from pruning.graph.models import require_graph
 from pruning.spec import TrainingSpec
 from pruning.surgery import rebuild
 
+_RECALIBRATION_BATCHES = 10
+
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, float, dict[str, float]], None]
 """`on_epoch(epoch from 1, share of the phase done, latest figures)`, at most once a second and at each epoch's end."""
@@ -39,9 +41,7 @@ class Recovery:
     def evaluate(self, model: keras.Model) -> dict[str, float]:
         """Return loss and metrics on the validation set; the model is compiled on the way."""
         self._compiling.compile(model)
-        batches = Batches(
-            self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128)
-        )
+        batches = self._validation_batches(model)
         results = _guarded(lambda: model.evaluate(batches, verbose=0, return_dict=True))
         return {name: float(value) for name, value in results.items()}
 
@@ -62,18 +62,8 @@ class Recovery:
         """
         trained = self._trained_copy(model)
         self._compiling.compile(trained)
-        batches = Batches(
-            self._data.x_train,
-            self._data.y_train,
-            _structures(model),
-            batch_size=self._training.batch_size,
-            shuffle=True,
-            augmentation=self._training.augmentation,
-            seed=self._training.seed + phase_seed,
-        )
-        validation = Batches(
-            self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128)
-        )
+        batches = self._training_batches(model, phase_seed)
+        validation = self._validation_batches(model)
         schedule = _Schedule(self._training, self._compiling.learning_rate, num_epochs * len(batches))
         callbacks = [schedule, _Watch(on_epoch, num_epochs, len(batches))]
         history = _guarded(
@@ -85,6 +75,36 @@ class Recovery:
             for source, target in zip(trained.variables, model.variables, strict=True):
                 target.assign(source)
         return {name: [float(value) for value in values] for name, values in history.items()}
+
+    def recalibrate(self, model: keras.Model) -> None:
+        """Measure the statistics of every BatchNormalization anew, in place, on some training batches.
+
+        After a prune they describe activations that are no more; the moving average of a short
+        fine-tuning would not catch up.
+        """
+        normalizations = [layer for layer in _batch_normalizations(model) if layer.trainable]
+        batches = self._training_batches(model, seed=0, augmented=False)
+        momenta = [layer.momentum for layer in normalizations]
+        for index in range(min(_RECALIBRATION_BATCHES, len(batches)) if normalizations else 0):
+            for layer in normalizations:
+                layer.momentum = index / (index + 1)
+            model(batches[index][0], training=True)
+        for layer, momentum in zip(normalizations, momenta, strict=True):
+            layer.momentum = momentum
+
+    def _training_batches(self, model: keras.Model, seed: int, *, augmented: bool = True) -> Batches:
+        return Batches(
+            self._data.x_train,
+            self._data.y_train,
+            _structures(model),
+            batch_size=self._training.batch_size,
+            shuffle=True,
+            augmentation=self._training.augmentation if augmented else None,
+            seed=self._training.seed + seed,
+        )
+
+    def _validation_batches(self, model: keras.Model) -> Batches:
+        return Batches(self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128))
 
     def _trained_copy(self, model: keras.Model) -> keras.Model:
         """Return the model itself, or with mixed precision a copy that computes in half precision.
@@ -156,6 +176,11 @@ class _Watch(keras.callbacks.Callback):
     def _tell(self, share: float, logs: Any) -> None:
         self._told = time.monotonic()
         self._on_epoch(self._epoch, share, {name: float(value) for name, value in (logs or {}).items()})
+
+
+def _batch_normalizations(model: keras.Model) -> list[Any]:
+    layers = model._flatten_layers(include_self=False)
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def _structures(model: keras.Model) -> tuple[Any, Any]:

@@ -47,11 +47,22 @@ def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> lis
     path = prefix + operation.name
     inner = functional_graph(operation)
     if inner is not None and _fits(inner, inputs):
+        _enter(records, inner, inputs, prefix=f"{path}/")
         return _walk(records, inner, inputs, prefix=f"{path}/")
     records.layers.setdefault(id(operation), (path, operation))
     shapes: list[Shape] = [tuple(symbol.shape[1:]) for symbol in node.outputs]
     labels = _ask(Context(records, operation, path), operation, inputs, shapes)
     return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+
+
+def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> None:
+    """Let the input shapes that a nested model was built for follow the channels that it is called with."""
+    for symbol, tensor in zip(inner.inputs, inputs, strict=True):
+        layer = symbol._keras_history.operation
+        context = Context(records, layer, prefix + layer.name)
+        for axis, size in enumerate(tensor.labels.shape):
+            if size > 1 and symbol.shape[axis + 1] is not None:
+                context.width("batch_shape", context.along(tensor, axis), index=axis + 1)
 
 
 def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape]) -> list[Labels]:

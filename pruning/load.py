@@ -1,0 +1,144 @@
+"""A model file → a model, or a clear refusal."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.errors import ModelError
+from pruning.weights import read_weights
+
+_SUFFIXES = {b"PK\x03\x04": ".keras", b"\x89HDF": ".h5"}
+_KERAS_ERRORS = (
+    AttributeError, ImportError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
+"""What Keras raises on files it cannot load."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and what had to be said about its file.
+
+    Attributes:
+        model: The model, compiled if the file says how.
+        notes: Lines for the report.
+    """
+
+    model: keras.Model
+    notes: tuple[str, ...]
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Load a `.keras` or `.h5` model; see `load`."""
+    return load(path).model
+
+
+def load(path: str | Path) -> LoadedModel:
+    """Load a model file, whatever its name: the first bytes tell its format.
+
+    Raises:
+        ModelError: It is no model file, is damaged, or holds something that Keras cannot build.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelError(f"The model file cannot be read: {error.strerror}.", field="model", received=path.name) from error
+    if magic not in _SUFFIXES:
+        raise ModelError(
+            "The file is not a Keras model.",
+            field="model",
+            received=f"{path.name}, which starts with {magic!r}",
+            expected="a .keras archive or an HDF5 file",
+            hint="Save the model with model.save('model.keras').",
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        named = path if path.suffix == _SUFFIXES[magic] else Path(directory, "model").with_suffix(_SUFFIXES[magic])
+        if named != path:
+            named.symlink_to(path.absolute())
+        loaded = _load(named)
+    _check(loaded.model)
+    return loaded
+
+
+def _load(path: Path) -> LoadedModel:
+    with warnings.catch_warnings():
+        # That a file holds no optimizer state, or an older format, needs no warning here.
+        warnings.simplefilter("ignore")
+        try:
+            model = keras.saving.load_model(path)
+            return LoadedModel(model, _repair_metrics(model))
+        except _KERAS_ERRORS as error:
+            compiled_error = error
+        try:
+            model = keras.saving.load_model(path, compile=False)
+        except _KERAS_ERRORS as error:
+            raise _refusal(path, error) from error
+    return LoadedModel(model, (f"the model's compile settings could not be restored: {_brief(compiled_error)}",))
+
+
+def _repair_metrics(model: keras.Model) -> tuple[str, ...]:
+    """Recompile a model of Keras 2 whose metrics hold the name of a function where Keras 3 calls a function."""
+    if not model.compiled:
+        return ()
+    config = model.get_compile_config()
+    repaired = _by_name(config["metrics"])
+    if repaired == config["metrics"]:
+        return ()
+    model.compile_from_config({**config, "metrics": repaired})
+    return ("repaired: metrics saved by Keras 2 are taken by name",)
+
+
+def _by_name(metrics: Any) -> Any:
+    if isinstance(metrics, list):
+        return [_by_name(metric) for metric in metrics]
+    if isinstance(metrics, dict) and isinstance(metrics.get("config"), dict):
+        function = metrics["config"].get("fn")
+        if metrics.get("class_name") == "MeanMetricWrapper" and isinstance(function, str):
+            return "accuracy" if metrics["config"].get("name") == "accuracy" else function
+    return metrics
+
+
+def _refusal(path: Path, error: Exception) -> ModelError:
+    text = str(error)
+    if "No model config found" in text or "no model_config" in text:
+        return ModelError(
+            "The file holds weights only.",
+            field="model",
+            received="an HDF5 file without a model",
+            expected="a whole model: architecture and weights",
+            hint="Build the model, load these weights into it, and save it with model.save('model.keras').",
+        )
+    return ModelError(
+        "Keras cannot load the model.",
+        field="model",
+        received=_brief(error),
+        expected="a model of Keras's own layers that keras.saving.load_model can load",
+        hint="Check that it loads with the newest Keras 3; custom classes cannot be served.",
+    )
+
+
+def _check(model: keras.Model) -> None:
+    for variable in model.weights:
+        values = read_weights(variable)
+        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+            raise ModelError(
+                "The model's weights hold NaN or infinity.",
+                field="model",
+                received=f"weight {variable.path}",
+                expected="finite weights",
+                hint="The training diverged: take an earlier checkpoint.",
+            )
+
+
+def _brief(error: Exception) -> str:
+    """Return the start of Keras's message; the rest often holds the whole config."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"

@@ -1,0 +1,78 @@
+"""Criteria: the contract for all of them, and each one by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pruning.criteria import Channels, Criterion, ScoreCriterion, resolve_criterion
+from pruning.errors import CriterionError, UnknownCriterionError
+from tests.contracts.criterion import CriterionContract, channels
+
+pytestmark = pytest.mark.fast
+
+
+class TestCatalogued(CriterionContract):
+    pass
+
+
+def test_l1_norm_by_hand() -> None:
+    weights = np.array([[1.0, -1.0], [0.0, 3.0], [-2.0, 0.5]])
+    assert resolve_criterion("l1_norm").select(channels(weights), 2).tolist() == [1, 2]
+
+
+def test_l1_norm_sums_over_more_features_than_one_block() -> None:
+    weights = np.zeros((2, 3000))
+    weights[1, 2999] = -1
+    assert resolve_criterion("l1_norm").select(channels(weights), 1).tolist() == [1]
+
+
+def test_kmeans_keeps_one_filter_of_each_cluster() -> None:
+    weights = np.array([[0.0, 0], [0.1, 0], [0.05, 0], [5, 5], [5.1, 5], [-9, 2]])
+    kept = resolve_criterion("kmeans").select(channels(weights), 3)
+    assert sorted(kept.tolist()) in ([2, 3, 5], [2, 4, 5])
+
+
+def test_kmeans_refuses_nan() -> None:
+    with pytest.raises(CriterionError, match="NaN"):
+        resolve_criterion("kmeans").select(channels(np.full((4, 2), np.nan)), 2)
+
+
+def test_random_differs_by_group_and_seed_but_not_by_call() -> None:
+    weights = np.zeros((64, 1))
+    picks = [
+        tuple(resolve_criterion("random").select(channels(weights, name=name, seed=seed), 32))
+        for name, seed in (("a", 0), ("a", 0), ("b", 0), ("a", 1))
+    ]
+    assert picks[0] == picks[1]
+    assert len(set(picks)) == 3
+
+
+def test_a_users_function_class_and_instance() -> None:
+    class Last(ScoreCriterion):
+        """Keeps the last channels."""
+
+        def score(self, seen: Channels) -> np.ndarray:
+            return np.arange(seen.num_channels)
+
+    weights = np.array([[3.0], [1.0], [2.0]])
+    assert resolve_criterion(lambda w: w[:, 0]).select(channels(weights), 1).tolist() == [0]
+    assert resolve_criterion(Last).select(channels(weights), 1).tolist() == [2]
+    assert resolve_criterion(Last()).select(channels(weights), 1).tolist() == [2]
+
+
+@pytest.mark.parametrize("wrong", [[1.0], [[1.0], [2.0]], [1.0, np.nan]])
+def test_a_function_that_returns_nonsense_is_named(wrong: list[float]) -> None:
+    with pytest.raises(CriterionError, match="no usable importance"):
+        resolve_criterion(lambda weights: np.array(wrong)).select(channels(np.ones((2, 1))), 1)
+
+
+@pytest.mark.parametrize("unknown", ["l7_norm", 3, int])
+def test_unknown_criterion(unknown: object) -> None:
+    with pytest.raises(UnknownCriterionError, match="l1_norm"):
+        resolve_criterion(unknown)
+
+
+def test_the_abstraction_cannot_be_used_bare() -> None:
+    with pytest.raises(TypeError):
+        Criterion()  # type: ignore[abstract]

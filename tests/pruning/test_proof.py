@@ -1,0 +1,122 @@
+"""The proof catches wrong prunes. The first test is the seed's own bug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+import pruning.graph.groups
+import pruning.surgery
+from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.errors import VerificationError
+from pruning.graph.groups import ChannelGraph
+from pruning.proof import relative_difference
+from pruning.rules.context import WeightAxis
+from tests.pruning.models import residual
+
+HALF = PruningSpec(criterion="random", ratio=0.5, seed=3)
+
+
+def test_both_inputs_of_an_add_lose_the_same_channels() -> None:
+    """Pruned one by one, the two inputs of an Add would lose different channels and add misaligned ones."""
+    model = residual()
+    plan = make_plan(model, PruningSpec(criterion="l1_norm", ratio=0.5))
+    small = apply_plan(model, plan)
+    kept = {}
+    for name in ("stem", "project"):
+        bias, whole = np.asarray(small.get_layer(name).bias), np.asarray(model.get_layer(name).bias)
+        kept[name] = [int(np.flatnonzero(whole == value)[0]) for value in bias]
+    assert kept["stem"] == kept["project"]
+    assert verify(model, small, plan).passed
+
+
+def test_without_ties_an_add_is_pruned_wrong_and_the_proof_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = residual()
+    couple = pruning.graph.groups._couple
+
+    def without_ties(records):  # type: ignore[no-untyped-def]
+        records.ties = [tie for tie in records.ties if tie[2] != "add"]
+        return couple(records)
+
+    plan = make_plan(model, PruningSpec(criterion="l1_norm", ratio=0.5))
+    small = apply_plan(model, plan)
+    monkeypatch.setattr(pruning.graph.groups, "_couple", without_ties)
+    untied_plan = make_plan(model, PruningSpec(criterion="l1_norm", ratio=0.5))
+    wrong = apply_plan(model, untied_plan)
+    assert [group.name for group in untied_plan.groups] == ["stem", "expand", "project"]
+    monkeypatch.undo()
+
+    assert verify(model, small, plan).passed
+    proof = verify(model, wrong, plan)
+    assert not proof.passed
+    with pytest.raises(VerificationError, match="does not compute"):
+        proof.require()
+
+
+def _shift(axis: WeightAxis, value: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return np.compress(np.roll(kept, 1), value, axis=axis.axis)
+
+
+def _first(axis: WeightAxis, value: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return np.take(value, np.arange(np.count_nonzero(kept)), axis=axis.axis)
+
+
+def _reversed(axis: WeightAxis, value: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return np.take(value, np.flatnonzero(kept)[::-1], axis=axis.axis)
+
+
+@pytest.mark.parametrize("wrong_cut", [_shift, _first, _reversed])
+@pytest.mark.parametrize(
+    ("layer", "role"),
+    [("stem", "out"), ("stem_bn", "through"), ("expand", "in"), ("expand", "out"), ("project", "in"), ("head", "in")],
+)
+def test_wrong_slices_are_caught(
+    monkeypatch: pytest.MonkeyPatch, layer: str, role: str, wrong_cut: Callable[..., np.ndarray]
+) -> None:
+    model = residual()
+    plan = make_plan(model, HALF)
+
+    def cut(graph: ChannelGraph, stays: np.ndarray) -> keras.Model:
+        def change(original, array_values):  # type: ignore[no-untyped-def]
+            for axis in graph.axes_of(original):
+                kept = stays[axis.labels]
+                if kept.all():
+                    continue
+                wrong = original.name == layer and axis.role == role
+                value = array_values[axis.variable_index]
+                array_values[axis.variable_index] = (
+                    wrong_cut(axis, value, kept) if wrong else np.compress(kept, value, axis=axis.axis)
+                )
+            return array_values
+
+        return pruning.surgery.rebuild(graph.model, lambda original, config: _resize(graph, stays, original, config), change)
+
+    graph = ChannelGraph(model)
+    wrong = cut(graph, graph.stays({group.name: np.asarray(group.keep) for group in plan.groups}))
+    assert not verify(model, wrong, plan).passed
+
+
+def _resize(graph: ChannelGraph, stays: np.ndarray, layer, config):  # type: ignore[no-untyped-def]
+    for width in graph.records.widths.values():
+        if width.layer is layer:
+            config[width.key] = int(np.count_nonzero(stays[width.labels]))
+    return config
+
+
+def test_relative_difference_by_hand() -> None:
+    assert relative_difference(np.array([[2.0, -4.0]]), np.array([[2.0, -3.0]])) == 0.25
+    assert relative_difference(np.zeros((1, 2)), np.zeros((1, 2))) == 0
+    assert relative_difference(np.ones((1, 2)), np.ones((1, 3))) == float("inf")
+    assert relative_difference(np.ones((1, 1)), np.array([[np.nan]])) == float("inf")
+
+
+def test_saturated_softmax_does_not_hide_a_difference() -> None:
+    model = residual()
+    model.get_layer("head").kernel.assign(model.get_layer("head").kernel * 1e4)
+    plan = make_plan(model, HALF)
+    other = apply_plan(model, plan)
+    other.get_layer("head").kernel.assign(other.get_layer("head").kernel * 1.01)
+    assert not verify(model, other, plan).passed

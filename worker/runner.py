@@ -1,0 +1,154 @@
+"""The job's child: reads a job directory, prunes, and answers by files; see docs/child-protocol.md.
+
+Started as `python -m worker.runner JOB_DIRECTORY`. It knows nothing of Redis, stores or HTTP.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from jobs.spec import JobSpec
+from pruning.errors import ModelError, PruningError
+
+MAX_EVENT_BYTES = 16 * 1024
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job.
+
+    Returns:
+        0 if it succeeded, 1 if it failed; `result.json` says why.
+    """
+    directory = Path(arguments[0])
+    try:
+        result = {"status": "succeeded", "metrics": run(directory)}
+    except PruningError as error:
+        traceback.print_exc()
+        result = {"status": "failed", "error": error.as_dict()}
+    except MemoryError:
+        traceback.print_exc()
+        detail = "The job needed more memory than it may use."
+        result = {"status": "failed", "error": {"code": "out-of-memory", "detail": detail}}
+    except Exception as error:  # noqa: BLE001 - whatever happens, the supervisor is told; the log has the rest.
+        traceback.print_exc()
+        detail = f"The job ended with an unexpected {type(error).__name__}."
+        result = {"status": "failed", "error": {"code": "crashed", "detail": detail}}
+    write_whole(directory / "result.json", json.dumps(result))
+    return 0 if result["status"] == "succeeded" else 1
+
+
+def run(directory: Path) -> dict[str, float]:
+    """Do what `job.json` says and write the outputs.
+
+    Returns:
+        The figures of the delivered model.
+
+    Raises:
+        PruningError: The job cannot be done as asked.
+    """
+    job = json.loads((directory / "job.json").read_text())
+    spec = JobSpec.model_validate(job["spec"])
+    with (directory / "events.jsonl").open("a") as events:
+
+        def tell(progress: Any) -> None:
+            line = json.dumps(dataclasses.asdict(progress))
+            if len(line) < MAX_EVENT_BYTES:
+                events.write(line + "\n")
+                events.flush()
+
+        return _prune(directory, job, spec, tell)
+
+
+def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> dict[str, float]:
+    # Keras takes seconds to import; the supervisor shows "loading" meanwhile.
+    from pruning.pipeline import prune
+    from pruning.progress import Progress
+
+    tell(Progress("loading", 0.0, message="starting Keras"))
+    from pruning.load import load
+
+    loaded = load(directory / job["model_file"])
+    tell(Progress("loading", 0.0, message="reading the dataset"))
+    data = load_data(directory, job["dataset"], loaded.model, spec)
+    result = prune(
+        loaded.model, spec.pruning, data, training=spec.training, on_progress=tell, notes=loaded.notes
+    )
+    output = directory / "output"
+    output.mkdir(exist_ok=True)
+    deliver(result.model, output / "pruned.keras")
+    (output / "plan.json").write_text(result.plan.model_dump_json(indent=2))
+    (output / "report.json").write_text(result.report.model_dump_json(indent=2))
+    (output / "history.json").write_text(json.dumps(result.history, indent=2))
+    last = result.report.after
+    figures = {**last.metrics, "params": last.params, "file_bytes": (output / "pruned.keras").stat().st_size}
+    return figures | ({} if last.macs is None else {"macs": last.macs})
+
+
+def load_data(directory: Path, dataset: dict[str, Any] | None, model: Any, spec: JobSpec) -> Any:
+    """Load the job's dataset in the form that the model takes, or `None` if there is none.
+
+    Raises:
+        DataError: The dataset is damaged or does not suit the model.
+    """
+    from worker import datasets
+
+    if dataset is None:
+        return None
+    if dataset["kind"] == "builtin":
+        return datasets.load_builtin(dataset["name"])
+    if dataset["kind"] == "npz":
+        return datasets.load_npz(directory / dataset["file"])
+    training = spec.training
+    return datasets.load_image_folder(
+        directory / dataset["file"], image_shape(model), directory / "work", training.max_train_samples, training.seed
+    )
+
+
+def image_shape(model: Any) -> tuple[int | None, int | None, int | None]:
+    """Return height, width and channels of the model's only input.
+
+    Raises:
+        ModelError: The model has several inputs, or one that is no image.
+    """
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        raise ModelError(
+            "The model does not take one image.",
+            field="dataset",
+            received=f"inputs of shape {', '.join(str(shape) for shape in shapes)}",
+            expected="one input of shape (height, width, channels)",
+            hint="Upload the data as .npz with one array for each input.",
+        )
+    height, width, channels = shapes[0]
+    return height, width, channels
+
+
+def deliver(model: Any, path: Path) -> None:
+    """Save a model and prove that the file holds it.
+
+    Raises:
+        VerificationError: What is loaded from the file computes something else.
+    """
+    import keras
+
+    from pruning.proof import compare
+
+    model.save(path)
+    compare(model, keras.saving.load_model(path, compile=False)).require()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    aside = path.with_suffix(".tmp")
+    aside.write_text(text)
+    os.replace(aside, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
