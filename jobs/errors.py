@@ -1,15 +1,15 @@
 """The service's branches of the error tree in `pruning/errors.py`.
 
-    PruningError
-    ├── NotFoundError                  no such model, dataset, job or artifact
-    ├── ConflictError                  the request does not go with the state of things
-    ├── UploadTooLargeError            more bytes than the operator allows
-    ├── StoreUnavailableError          Redis cannot be reached or is full
-    ├── LeaseLostError                 the job is no longer held by this claim: stop, commit nothing
-    ├── ModelError
-    │   └── UnsupportedModelFileError      neither .keras nor .h5
-    └── DataError
-        └── UnsupportedDatasetFileError    neither .npz nor a zip of images
+PruningError
+├── NotFoundError                  no such model, dataset, job or artifact
+├── ConflictError                  the request does not go with the state of things
+├── UploadTooLargeError            more bytes than the operator allows
+├── StoreUnavailableError          Redis cannot be reached or is full
+├── LeaseLostError                 the job is no longer held by this claim: stop, commit nothing
+├── ModelError
+│   └── UnsupportedModelFileError      neither .keras nor .h5
+└── DataError
+    └── UnsupportedDatasetFileError    neither .npz nor a zip of images
 """
 
 from __future__ import annotations

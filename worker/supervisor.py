@@ -108,9 +108,7 @@ class Supervisor:
         if returncode is None:
             return self._stopped(claim, end)
         ran_out_of_memory = (oom_kills() or 0) > (kills_before or 0)
-        outcome = outcome_of(
-            returncode, directory, self._artifacts, claim.job.id, ran_out_of_memory=ran_out_of_memory
-        )
+        outcome = outcome_of(returncode, directory, self._artifacts, claim.job.id, ran_out_of_memory=ran_out_of_memory)
         if outcome.status is JobStatus.FAILED:
             logger.warning("%s failed; the end of its log:\n%s", claim.job.id, directory.log_end())
         metrics = {**tail.metrics, **outcome.metrics}

@@ -91,9 +91,7 @@ def delete_job(job_id: str, services: ServicesDep) -> None:
     services.artifacts.delete_collection(job_collection(job_id))
 
 
-async def _wait_for_news(
-    services: Services, job_id: str, if_none_match: str | None, wait_seconds: float
-) -> JobRecord:
+async def _wait_for_news(services: Services, job_id: str, if_none_match: str | None, wait_seconds: float) -> JobRecord:
     deadline = time.monotonic() + wait_seconds
     with services.wakeups.watch(job_id) as watch:
         while True:

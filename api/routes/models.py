@@ -21,9 +21,7 @@ BODY = {"required": True, "content": {"application/octet-stream": {"schema": {"t
     responses={**problem_responses(413, 415, 422), 200: {"model": ModelRecord, "description": "Already there"}},
     openapi_extra={"requestBody": BODY},
 )
-async def upload_model(
-    request: Request, response: Response, filename: Filename, services: ServicesDep
-) -> ModelRecord:
+async def upload_model(request: Request, response: Response, filename: Filename, services: ServicesDep) -> ModelRecord:
     """Send the file itself as the body: a `.keras` file or an `.h5` file."""
     record, created = await receive_upload(request, services, ModelRecord, filename, inspect_model)
     response.status_code = 201 if created else 200

@@ -70,9 +70,7 @@ class JobStore(ABC):
         """Return a job, or raise `NotFoundError`."""
 
     @abstractmethod
-    def list_jobs(
-        self, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Page[JobRecord]:
+    def list_jobs(self, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None) -> Page[JobRecord]:
         """Return jobs, newest first; `SpecError` for a cursor that is none of ours."""
 
     @abstractmethod
@@ -98,9 +96,7 @@ class JobStore(ABC):
         """
 
     @abstractmethod
-    def update_progress(
-        self, job_id: str, fence: int, progress: Progress, metrics: Mapping[str, float]
-    ) -> None:
+    def update_progress(self, job_id: str, fence: int, progress: Progress, metrics: Mapping[str, float]) -> None:
         """Replace progress and metrics and append an event; `LeaseLostError` as in `renew`."""
 
     @abstractmethod

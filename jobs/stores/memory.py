@@ -61,9 +61,7 @@ class MemoryStore(JobStore):
     def get(self, job_id: str) -> JobRecord:
         return self._row(job_id).job
 
-    def list_jobs(
-        self, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Page[JobRecord]:
+    def list_jobs(self, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None) -> Page[JobRecord]:
         with self._lock:
             rows = [(row.position, row.job) for row in self._rows.values() if status in (None, row.job.status)]
         return page_of(rows, limit, cursor)
@@ -115,9 +113,7 @@ class MemoryStore(JobStore):
                 return self._change(row, data, status=JobStatus.RUNNING)
             return row.job
 
-    def update_progress(
-        self, job_id: str, fence: int, progress: Progress, metrics: Mapping[str, float]
-    ) -> None:
+    def update_progress(self, job_id: str, fence: int, progress: Progress, metrics: Mapping[str, float]) -> None:
         with self._lock:
             row = self._held(job_id, fence, JobStatus.RUNNING)
             data = {**progress.model_dump(mode="json"), "metrics": dict(metrics)}

@@ -73,9 +73,7 @@ class RedisStore(JobStore):
             raise refusals.not_found("job", job_id)
         return job_from_hash(fields)
 
-    def list_jobs(
-        self, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Page[JobRecord]:
+    def list_jobs(self, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None) -> Page[JobRecord]:
         index = self._prefix + "jobs" if status is None else self._key("jobs", status.value)
         ids, next_cursor = self._page(index, limit, cursor)
         with _reaching_redis(), self._redis.pipeline(transaction=False) as pipeline:
@@ -106,14 +104,10 @@ class RedisStore(JobStore):
     def renew(self, job_id: str, fence: int, lease_seconds: float) -> JobRecord:
         return self._held("renew", job_id, fence, _milliseconds(lease_seconds))
 
-    def update_progress(
-        self, job_id: str, fence: int, progress: Progress, metrics: Mapping[str, float]
-    ) -> None:
+    def update_progress(self, job_id: str, fence: int, progress: Progress, metrics: Mapping[str, float]) -> None:
         fields = progress.model_dump(mode="json")
         data = compact_json({**fields, "metrics": dict(metrics)})
-        word, *_ = self._run(
-            "update_progress", job_id, fence, compact_json(fields), compact_json(dict(metrics)), data
-        )
+        word, *_ = self._run("update_progress", job_id, fence, compact_json(fields), compact_json(dict(metrics)), data)
         if word == "lost":
             raise refusals.lease_lost(job_id)
 

@@ -73,9 +73,10 @@ def test_several_wrong_fields_are_all_named(service: Service) -> None:
 
 
 def test_a_spec_that_says_nothing_is_refused(service: Service) -> None:
-    assert "how much" in assert_problem(
-        service.client.post("/v1/jobs", json=service.spec(pruning={})), 422, "invalid-spec"
-    )["detail"]
+    assert (
+        "how much"
+        in assert_problem(service.client.post("/v1/jobs", json=service.spec(pruning={})), 422, "invalid-spec")["detail"]
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"model": NaN}', b"\xff"])

@@ -13,10 +13,18 @@ pytestmark = pytest.mark.fast
     [
         ("redis://host:1", "redis://host:1/0", "redis://host:1/1"),
         ("redis://:secret@host/3", "redis://:secret@host/3", "redis://:secret@host/4"),
-        ("rediss://host/0?ssl_cert_reqs=none", "rediss://host/0?ssl_cert_reqs=none", "rediss://host/1?ssl_cert_reqs=none"),
+        (
+            "rediss://host/0?ssl_cert_reqs=none",
+            "rediss://host/0?ssl_cert_reqs=none",
+            "rediss://host/1?ssl_cert_reqs=none",
+        ),
         ("unix:///run/r.sock", "unix:///run/r.sock?db=0", "redis+socket:///run/r.sock?virtual_host=1"),
         ("unix:///run/r.sock?db=2", "unix:///run/r.sock?db=2", "redis+socket:///run/r.sock?virtual_host=3"),
-        ("redis+socket:///run/r.sock?virtual_host=2", "unix:///run/r.sock?db=2", "redis+socket:///run/r.sock?virtual_host=3"),
+        (
+            "redis+socket:///run/r.sock?virtual_host=2",
+            "unix:///run/r.sock?db=2",
+            "redis+socket:///run/r.sock?virtual_host=3",
+        ),
     ],
 )
 def test_state_and_queue_are_two_databases(url: str, state_url: str, broker_url: str) -> None:
