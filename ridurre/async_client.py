@@ -144,17 +144,19 @@ class AsyncClient:
         return await self._run(outcome.prune(Path(model_path), data, target, name, training, pruning, on_event))
 
     async def _run(self, flow: Flow[T]) -> T:
-        step, result, error = next(flow), None, None
+        result: httpx.Response | None = None
+        error: Exception | None = None
         while True:
-            try:
-                result, error = await self._take(step), None
-            except Exception as raised:  # noqa: BLE001 - the conversation decides what a failed step means
-                error = raised
             try:
                 step = flow.send(result) if error is None else flow.throw(error)
             except StopIteration as end:
                 value: T = end.value
                 return value
+            result = error = None
+            try:
+                result = await self._take(step)
+            except Exception as raised:  # noqa: BLE001 - the conversation decides what a failed step means
+                error = raised
 
     async def _take(self, step: Call | Pause | Fetch) -> httpx.Response | None:
         if isinstance(step, Pause):

@@ -175,17 +175,19 @@ class Client:
         return self._run(outcome.prune(Path(model_path), data, target, name, training, pruning, on_event))
 
     def _run(self, flow: Flow[T]) -> T:
-        step, result, error = next(flow), None, None
+        result: httpx.Response | None = None
+        error: Exception | None = None
         while True:
-            try:
-                result, error = self._take(step), None
-            except Exception as raised:  # noqa: BLE001 - the conversation decides what a failed step means
-                error = raised
             try:
                 step = flow.send(result) if error is None else flow.throw(error)
             except StopIteration as end:
                 value: T = end.value
                 return value
+            result = error = None
+            try:
+                result = self._take(step)
+            except Exception as raised:  # noqa: BLE001 - the conversation decides what a failed step means
+                error = raised
 
     def _take(self, step: Call | Pause | Fetch) -> httpx.Response | None:
         if isinstance(step, Pause):

@@ -250,3 +250,10 @@ def test_the_url_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert Client().url == "http://127.0.0.1:8470"
     with pytest.raises(RidurreError, match="http://HOST:PORT"):
         Client("localhost:8470")
+
+
+def test_dataset_uploads_files_and_keeps_names(call: Call, service: FakeService, model: Path) -> None:
+    assert call("dataset", None) is None
+    assert call("dataset", "digits") == "digits"
+    assert service.requests == []
+    assert call("dataset", str(model)).id == "dst_1"

@@ -1,0 +1,140 @@
+"""The command: exit codes, what it prints, Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from pruning.catalog import CRITERIA
+from ridurre.cli import app
+from ridurre.cli.options import complete_criterion
+from ridurre.client import Client
+from tests.ridurre.fake_service import ARTIFACTS, JOB_ID, FakeService, job_body, problem
+
+pytestmark = pytest.mark.fast
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command against the fake service."""
+    make = Client.__init__
+
+    def make_with_fake(self: Client, url: str | None = None) -> None:
+        make(self, url, transport=httpx.MockTransport(service))
+
+    monkeypatch.setattr(Client, "__init__", make_with_fake)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"abc")
+    return path
+
+
+def refuse(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
+
+
+def test_prune_ends_with_a_table_and_the_model(run: Run, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.keras"
+    result = run("prune", model, "--data", "digits", "--criterion", "kmeans", "--target-params", "0.36", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert out.read_bytes() == ARTIFACTS["pruned.keras"]
+    for text in (JOB_ID, "pruning, iteration 1/2", "1,000", "400", "-60.0 %", "+0.2500"):
+        assert text in result.output
+
+
+def test_a_job_that_fails_is_1(run: Run, service: FakeService, model: Path) -> None:
+    error = {"type": "/problems/training-failed", "detail": "The loss is NaN.", "hint": "Lower the learning rate."}
+    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=job_body("failed", error=error))
+    for command in (("prune", model, "--ratio", "0.5"), ("status", JOB_ID)):
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "The loss is NaN." in result.output
+        assert "Lower the learning rate." in result.output
+
+
+def test_what_the_service_refuses_is_2(run: Run, service: FakeService, model: Path) -> None:
+    service.answers["POST", "/v1/jobs"] = lambda _: problem(422, "invalid-spec", detail="No.", field="pruning.ratio")
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 2
+    assert "pruning.ratio" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("prune", "absent.keras"),
+        ("prune", __file__, "--criterion", "nonsense"),
+        ("nonsense",),
+        ("jobs", "--limit", "0"),
+    ],
+)
+def test_bad_usage_is_2(run: Run, service: FakeService, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == 2
+    assert service.requests == []
+
+
+def test_an_unknown_job_is_2(run: Run) -> None:
+    assert run("status", "job_0").exit_code == 2
+
+
+def test_a_service_that_does_not_answer_is_3(run: Run, service: FakeService, model: Path) -> None:
+    service.answers |= {("GET", f"/v1/jobs/{JOB_ID}"): refuse, ("POST", "/v1/models"): refuse}
+    for command in (("status", JOB_ID), ("prune", model, "--ratio", "0.5")):
+        result = run(*command)
+        assert result.exit_code == 3
+        assert "ridurre serve" in result.output
+
+
+def test_ctrl_c_cancels_the_job_and_is_130(run: Run, service: FakeService, model: Path) -> None:
+    def interrupt(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = interrupt
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 130
+    assert service.requests[-1].url.path == f"/v1/jobs/{JOB_ID}/cancel"
+    assert "cancel" in result.output
+
+
+def test_ctrl_c_after_the_end_is_130_too(run: Run, service: FakeService, model: Path) -> None:
+    def interrupt(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = interrupt
+    service.answers["POST", f"/v1/jobs/{JOB_ID}/cancel"] = lambda _: problem(409, "conflict", detail="Finished.")
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 130
+    assert "already finished" in result.output
+
+
+def test_jobs_status_cancel_and_download(run: Run, service: FakeService, tmp_path: Path) -> None:
+    page: dict[str, Any] = {"items": [job_body("running", progress={"phase": "pruning", "fraction": 0.5})]}
+    service.answers["GET", "/v1/jobs"] = lambda _: httpx.Response(200, json={**page, "next_cursor": None})
+    listed = run("jobs")
+    assert listed.exit_code == 0
+    assert all(text in listed.output for text in (JOB_ID, "running", "kmeans", "pruning (50%)"))
+    assert run("status", JOB_ID).exit_code == 0
+    assert run("cancel", JOB_ID).exit_code == 0
+    assert run("download", JOB_ID, "--out", tmp_path / "all").exit_code == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()} == ARTIFACTS
+    assert run("download", JOB_ID, "report.json", "--out", tmp_path / "r.json").exit_code == 0
+    assert (tmp_path / "r.json").read_bytes() == ARTIFACTS["report.json"]
+
+
+def test_the_catalog_is_in_help_and_completion(run: Run) -> None:
+    text = run("prune", "--help").output
+    assert all(name in text for name in CRITERIA)
+    assert ("kmeans", CRITERIA["kmeans"].summary) in complete_criterion("km")
+    assert len(complete_criterion("")) == len(CRITERIA)
