@@ -11,6 +11,7 @@ import numpy as np
 
 from pruning.data import Data
 from pruning.errors import DataError, SpecError
+from pruning.graph.models import last_layer, outputs_by_name
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
 
 _DEFAULT_LEARNING_RATE = 1e-3
@@ -38,7 +39,7 @@ class Compiling:
         known: dict[str, Any] = dict(model.get_compile_config() or {}) if model.compiled else {}
         arguments = dict(model._compile_config.config) if model.compiled else {}
         self._named = {item.__name__: item for item in keras.tree.flatten(arguments) if hasattr(item, "__name__")}
-        self._outputs = {name: tensor for name, tensor in zip(model.output_names, model.outputs, strict=True)}
+        self._outputs = outputs_by_name(model)
         loss = _loss(training) or known.get("loss")
         if loss is None:
             loss = self._infer_loss(data)
@@ -141,7 +142,7 @@ class Compiling:
         tensor = self._outputs.get(output)
         if not isinstance(loss, str) or _loss_name(loss) not in _CROSSENTROPY or tensor is None:
             return loss
-        operation = tensor._keras_history.operation
+        operation = last_layer(tensor)
         activation = getattr(getattr(operation, "activation", None), "__name__", None)
         if activation in ("softmax", "sigmoid") or isinstance(operation, keras.layers.Softmax):
             return loss

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pruning.errors import DataError
+from pruning.graph.models import inputs_by_name, outputs_by_name
 
 Arrays = dict[str, np.ndarray]
 """One array for each input or output; the name `""` where there is just one."""
@@ -130,8 +131,7 @@ class Data:
         Raises:
             DataError: A name, a shape or the number of arrays does not fit the model.
         """
-        inputs = {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
-        outputs = dict(zip(model.output_names, model.outputs, strict=True))
+        inputs, outputs = inputs_by_name(model), outputs_by_name(model)
         ordered = {}
         for split in ("x_train", "x_val", "y_train", "y_val"):
             arrays: Arrays = getattr(self, split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -139,6 +140,8 @@ def _check(model: keras.Model) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """Return the start of Keras's message; the rest often holds the whole config."""
-    lines = str(error).strip().splitlines()
+    """Return what Keras says, without the config that its messages often hold."""
+    text = str(error)
+    missing = re.search(r"Could not locate (class|function) '[^']{1,80}'|Unknown layer: '?[^'.]{1,80}'?", text)
+    lines = [missing.group()] if missing else text.strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
+from pruning.graph.models import last_layer, require_graph
 from pruning.plan import PruningPlan
 from pruning.selection import kept_channels
 from pruning.surgery import mask_channels, rebuild
@@ -104,7 +105,7 @@ def _bare(model: keras.Model, precision: str) -> keras.Model:
 
     Saturated, these would hide any difference.
     """
-    last = {id(tensor._keras_history.operation) for tensor in model.outputs}
+    last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
     def edit(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
         if id(layer) in last and config.get("activation") in ("softmax", "sigmoid"):

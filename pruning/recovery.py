@@ -13,7 +13,7 @@ from pruning.batches import Batches
 from pruning.compiling import Compiling
 from pruning.data import Data
 from pruning.errors import TrainingError
-from pruning.graph.models import require_graph
+from pruning.graph.models import last_layer, require_graph
 from pruning.spec import TrainingSpec
 from pruning.surgery import rebuild
 
@@ -114,7 +114,7 @@ class Recovery:
         if not self._training.mixed_precision:
             return model
         policy = keras.DTypePolicy("mixed_float16" if _has_gpu() else "mixed_bfloat16")
-        last = {id(tensor._keras_history.operation) for tensor in model.outputs}
+        last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
         def edit(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
             wanted = getattr(layer, "dtype_policy", None)

@@ -53,3 +53,21 @@ def call_nodes(graph: Functional) -> Iterator[Any]:
         for node in graph._nodes_by_depth[depth]:
             if not node.is_input:
                 yield node
+
+
+def inputs_by_name(model: Any) -> dict[str, Any]:
+    """Return the model's input tensors by the names of their input layers."""
+    return {tensor._keras_history.operation.name: tensor for tensor in require_graph(model).inputs}
+
+
+def outputs_by_name(model: Any) -> dict[str, Any]:
+    """Return the model's output tensors by the names under which Keras takes their losses."""
+    graph = require_graph(model)
+    return dict(zip(graph.output_names, graph.outputs, strict=True))
+
+
+def last_layer(tensor: Any) -> Any:
+    """Return the layer that computes a tensor; inside a nested model, if that is what computes it."""
+    history = tensor._keras_history
+    graph = functional_graph(history.operation)
+    return history.operation if graph is None else last_layer(graph.outputs[history.tensor_index])

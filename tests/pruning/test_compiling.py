@@ -1,0 +1,102 @@
+"""What a model is trained with: wishes, compile settings, and what can be inferred."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from pruning.compiling import Compiling
+from pruning.data import Data
+from pruning.errors import DataError, SpecError
+from pruning.spec import TrainingSpec
+
+
+def model(activation: str | None = "softmax", units: int = 4, **compiled: Any) -> keras.Model:
+    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units, activation=activation, name="out")])
+    if compiled:
+        made.compile(**compiled)
+    return made
+
+
+def compiling(made: keras.Model, labels: Any = (0, 3), **training: Any) -> tuple[Compiling, Data]:
+    data = Data.of((np.ones((2, 3)), np.array(labels))).fit_to(made)
+    return Compiling(made, TrainingSpec.model_validate(training), data), data
+
+
+def test_compile_settings_are_the_default() -> None:
+    made = model(optimizer=keras.optimizers.SGD(0.25, momentum=0.9), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    settings, _ = compiling(made)
+    other = model()
+    settings.compile(other)
+    assert settings.learning_rate == pytest.approx(0.25)
+    assert other.optimizer.momentum == 0.9
+    assert other.loss == "sparse_categorical_crossentropy"
+
+
+def test_wishes_go_before_compile_settings() -> None:
+    made = model(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    settings, _ = compiling(
+        made, optimizer={"name": "adamw", "options": {"weight_decay": 0.5}}, learning_rate=0.125,
+        loss={"name": "SparseCategoricalCrossentropy", "options": {"ignore_class": 2}}, metrics=["SparseTopKCategoricalAccuracy"],
+    )  # fmt: skip
+    settings.compile(made)
+    assert isinstance(made.optimizer, keras.optimizers.AdamW)
+    assert made.optimizer.weight_decay == 0.5
+    assert float(made.optimizer.learning_rate) == 0.125
+    assert made.loss.ignore_class == 2
+
+
+@pytest.mark.parametrize("field", ["loss", "optimizer", "metrics"])
+def test_unknown_names_are_refused_by_field(field: str) -> None:
+    with pytest.raises(SpecError, match="nonsense") as caught:
+        compiling(model(), **{field: ["nonsense"] if field == "metrics" else "nonsense"})
+    assert caught.value.field == f"training.{field}"
+
+
+def test_unknown_options_are_refused() -> None:
+    settings, _ = compiling(model(), loss="mse", optimizer="sgd")
+    assert settings.learning_rate > 0
+    with pytest.raises(SpecError, match="training|Keras"):
+        compiling(model(), loss="mse", optimizer={"name": "sgd", "options": {"wheels": 4}})
+
+
+def test_integer_labels_need_no_loss() -> None:
+    settings, _ = compiling(model())
+    assert "sparse_categorical_crossentropy" in settings.notes[0]
+
+
+def test_logits_are_told_from_probabilities() -> None:
+    made = model(activation=None)
+    settings, _ = compiling(made)
+    settings.compile(made)
+    assert made.loss.from_logits
+
+
+def test_float_targets_need_a_loss() -> None:
+    with pytest.raises(SpecError, match="no loss") as caught:
+        compiling(model(), labels=(0.5, 0.25))
+    assert caught.value.field == "training.loss"
+
+
+def test_labels_are_encoded_where_the_loss_wants_it() -> None:
+    settings, data = compiling(model(), loss="categorical_crossentropy")
+    np.testing.assert_array_equal(settings.fit_targets(data).y_train["out"], np.eye(4)[[0, 3]])
+    assert "one-hot" in settings.notes[0]
+
+
+@pytest.mark.parametrize("labels", [(0, 4), (-1, 0)])
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+def test_labels_outside_the_outputs(labels: tuple[int, int], loss: str) -> None:
+    settings, data = compiling(model(), labels=labels, loss=loss)
+    with pytest.raises(DataError, match="whole numbers from 0 to 3") as caught:
+        settings.fit_targets(data)
+    assert caught.value.field == "dataset.y_train"
+
+
+def test_targets_of_the_wrong_shape() -> None:
+    settings, data = compiling(model(), labels=((0.5, 1.0), (1.0, 0.0)), loss="mean_squared_error")
+    with pytest.raises(DataError, match=r"\(2,\).*\(4,\)"):
+        settings.fit_targets(data)

@@ -1,0 +1,72 @@
+"""Data: forms that are taken, and what is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from pruning.data import Data
+from pruning.errors import DataError
+
+X, Y = np.ones((10, 3), "float32"), np.arange(10)
+
+
+@pytest.mark.parametrize(
+    "form", [(X, Y), ((X, Y), (X[:2], Y[:2])), {"x_train": X, "y_train": Y}, {"x_train": {"a": X}, "y_train": {"b": Y}}]
+)
+def test_forms(form: Any) -> None:
+    assert Data.of(form).num_train == 10
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "says"),
+    [
+        ({"images": X, "y_train": Y}, "dataset", "images"),
+        ({"x_train": X}, "dataset.y_train", "no y_train"),
+        ((X, Y[:9]), "dataset", "x_train: 10, y_train: 9"),
+        ((X[:1], Y[:1]), "dataset.x_train", "1 samples"),
+        ((X[:0], Y[:0]), "dataset.x_train", "0 samples"),
+        ((np.where(np.arange(30).reshape(10, 3) == 16, np.nan, X), Y), "dataset.x_train", "first in sample 5"),
+        ((X, np.array(list("abcdefghij"))), "dataset.y_train", "does not hold numbers"),
+        ({"x_train": X, "y_train": Y, "x_val": X}, "dataset", "different numbers"),
+        ("digits.csv", "dataset", "str"),
+    ],
+)
+def test_what_is_refused(form: Any, field: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        Data.of(form)
+    assert caught.value.field == field
+
+
+def test_split_holds_out_a_share_once_and_is_the_same_each_time() -> None:
+    numbers = np.arange(50)[:, None].astype("float32")
+    first, second = (Data.of((numbers, np.arange(50))).split(0.2, seed=3) for _ in range(2))
+    assert (first.num_train, first.num_val) == (40, 10)
+    np.testing.assert_array_equal(first.x_val[""], second.x_val[""])
+    assert set(first.y_val[""]) | set(first.y_train[""]) == set(range(50))
+
+
+def test_split_keeps_a_given_validation_set() -> None:
+    data = Data.of(((X, Y), (X[:4], Y[:4])))
+    assert data.split(0.5, seed=0) is data
+
+
+def test_subset() -> None:
+    assert Data.of((X, Y)).subset(4, seed=0).num_train == 4
+    assert Data.of((X, Y)).subset(400, seed=0).num_train == 10
+
+
+def test_shapes_are_checked_against_the_model() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(DataError, match=r"\(3,\).*\(4,\)"):
+        Data.of((X, Y)).fit_to(model)
+
+
+def test_names_are_checked_against_the_model() -> None:
+    left, right = keras.Input((3,), name="left"), keras.Input((3,), name="right")
+    model = keras.Model([left, right], keras.layers.Add()([left, right]))
+    with pytest.raises(DataError, match=r"x_train\.left, x_train\.right"):
+        Data.of((X, Y)).fit_to(model)

@@ -1,0 +1,140 @@
+"""The whole pipeline on small data."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pruning import PruningSpec, TrainingSpec, apply_plan, prune
+from pruning.errors import NothingToPruneError, TrainingError
+from pruning.progress import Progress
+from tests.pruning.models import blobs, residual, same, values
+
+
+def test_train_prune_fine_tune_and_post_train() -> None:
+    model = residual(compiled=True)
+    before, seen = values(model), []
+    result = prune(
+        model,
+        PruningSpec(criterion="kmeans", ratio=0.25, num_iterations=2),
+        blobs(),
+        training=TrainingSpec(epochs=1, fine_tuning_epochs=1, post_training_epochs=1, batch_size=32),
+        on_progress=seen.append,
+    )
+    assert [(step.step, step.iteration) for step in result.report.steps] == [
+        ("initial", None), ("training", None), ("pruning", 1), ("fine-tuning", 1), ("pruning", 2), ("fine-tuning", 2),
+        ("post-training", None),
+    ]  # fmt: skip
+    assert set(result.history) == {"training", "fine-tuning 1", "fine-tuning 2", "post-training"}
+    assert len(result.history["training"]["val_accuracy"]) == 1
+    assert same(before, values(model)), "the given model was changed"
+    assert result.report.after.params == result.model.count_params() < result.report.before.params
+    assert result.report.stopped_because == "all 2 iterations are done"
+    assert [variable.shape for variable in apply_plan(model, result.plan).variables] == [
+        variable.shape for variable in result.model.variables
+    ]
+    _check_progress(seen)
+
+
+def _check_progress(seen: list[Progress]) -> None:
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert {progress.phase for progress in seen} == {
+        "loading", "training", "pruning", "fine-tuning", "post-training", "saving"
+    }  # fmt: skip
+
+
+def test_reported_metrics_are_those_of_the_delivered_model() -> None:
+    images, labels = blobs()
+    validation = blobs(64, seed=9)
+    result = prune(
+        residual(compiled=True), PruningSpec(ratio=0.5), ((images, labels), validation),
+        training=TrainingSpec(batch_size=32),
+    )  # fmt: skip
+    accuracy = np.mean(np.argmax(result.model.predict(validation[0], verbose=0), axis=1) == validation[1])
+    assert result.report.after.metrics["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert isinstance(result.model.optimizer, keras.optimizers.SGD)
+
+
+def test_without_data_only_the_model_shrinks() -> None:
+    result = prune(residual(), PruningSpec(criterion="l1_norm", target_params=0.4))
+    assert [step.step for step in result.report.steps] == ["initial", "pruning"]
+    assert result.report.after.params <= 0.4 * result.report.before.params
+    assert result.report.after.metrics == {}
+    assert result.report.after.max_relative_difference is not None
+    assert result.report.stopped_because == "target_params 0.4 is reached"
+
+
+@pytest.mark.parametrize(
+    ("asked", "iterations", "because"),
+    [
+        ({"ratio": 0.2, "target_params": 0.3}, None, "target_params 0.3 is reached"),
+        ({"ratio": 0.2, "max_filters_removed": 0.5}, None, "max_filters_removed 0.5 is reached"),
+        ({"target_params": 0.3, "num_iterations": 3}, 3, "target_params 0.3 is reached"),
+        ({"ratio": 0.2, "num_iterations": 2}, 2, "all 2 iterations are done"),
+        ({"ratio": 0.5, "schedule": "one_shot", "num_iterations": 5}, 1, "all 1 iterations are done"),
+        ({"ratio": 0.4, "num_iterations": 9, "min_channels": 4}, None, "no channel is left"),
+    ],
+)
+def test_stop_conditions(asked: dict[str, object], iterations: int | None, because: str) -> None:
+    result = prune(residual(), PruningSpec.model_validate({"criterion": "l1_norm", **asked}))
+    done = [step for step in result.report.steps if step.step == "pruning"]
+    assert iterations is None or len(done) == iterations
+    assert because in result.report.stopped_because
+
+
+def test_schedules_shape_the_ratio() -> None:
+    removed = {}
+    for schedule in ("constant", "linear", "exponential"):
+        spec = PruningSpec(criterion="l1_norm", ratio=0.25, num_iterations=2, schedule=schedule, include=["expand"])
+        plan = prune(residual(), spec).plan
+        removed[schedule] = 16 - len(plan.groups[1].keep)
+    assert removed == {"constant": 4 + 3, "linear": 4 + 2, "exponential": 4 + 2}
+
+
+def test_several_inputs_and_outputs_by_name() -> None:
+    left, right = keras.Input((8, 8, 3), name="left"), keras.Input((4,), name="right")
+    hidden = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, name="conv")(left))
+    hidden = layers.Concatenate()([hidden, layers.Dense(8, name="dense")(right)])
+    model = keras.Model([left, right], [layers.Dense(1, name="value")(hidden), layers.Dense(4, name="kind")(hidden)])
+    images, labels = blobs()
+    data = {
+        "x_train.left": images, "x_train.right": np.ones((96, 4), "float32"),
+        "y_train.value": labels[:, None].astype("float32"), "y_train.kind": labels,
+    }  # fmt: skip
+    training = TrainingSpec.model_validate(
+        {"loss": {"value": "mse", "kind": "sparse_categorical_crossentropy"}, "metrics": {"kind": ["accuracy"]}}
+    )
+    result = prune(model, PruningSpec(ratio=0.5), data, training=training)
+    assert "kind_accuracy" in result.report.after.metrics
+    assert any("logits" in note for note in result.report.notes)
+
+
+def test_diverging_training_is_an_error_not_a_model() -> None:
+    training = TrainingSpec.model_validate({"learning_rate": 1e30, "optimizer": "sgd", "warmup_fraction": 0})
+    with pytest.raises(TrainingError, match="NaN or infinite"):
+        prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=training)
+
+
+def test_mixed_precision_trains_and_delivers_full_precision() -> None:
+    result = prune(
+        residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(mixed_precision=True)
+    )
+    assert {variable.dtype for variable in result.model.weights} == {"float32"}
+    assert {layer.dtype_policy.name for layer in result.model.layers} == {"float32"}
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    first, second = (
+        prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec()) for _ in range(2)
+    )
+    assert same(values(first.model), values(second.model))
+
+
+def test_a_hopeless_model_is_refused_before_any_training() -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    with pytest.raises(NothingToPruneError):
+        prune(model, PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(epochs=5))

@@ -1,0 +1,112 @@
+"""Selection: ratios, patterns, widths, targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pruning import PruningSpec, make_plan
+from pruning.errors import CriterionError, NothingToPruneError, SpecError
+from pruning.graph.groups import ChannelGraph
+from pruning.selection import Extent, plan_prune
+from tests.pruning.models import residual
+
+
+def kept(spec: PruningSpec, model: keras.Model | None = None) -> dict[str, int]:
+    return {group.name: len(group.keep) for group in make_plan(model or residual(), spec).groups}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"ratio": 0.5}, {"stem": 4, "expand": 8}),
+        ({"ratio": 0.99}, {"stem": 1, "expand": 1}),
+        ({"ratio": 0.01}, {"stem": 8, "expand": 16}),
+        ({"ratio": 0.9, "min_channels": 3}, {"stem": 3, "expand": 3}),
+        ({"ratio": 0.5, "exclude": ["proj.*"]}, {"stem": 8, "expand": 8}),
+        ({"ratio": 0.5, "include": ["project"]}, {"stem": 4, "expand": 16}),
+        ({"ratio": 0.5, "ratios": {"expand": 0.25}}, {"stem": 4, "expand": 12}),
+        ({"ratios": {"stem": 0.5, "project": 0.25}}, {"stem": 6, "expand": 16}),
+        ({"ratio": 0.5, "ratios_by_width": [{"min_channels": 9, "ratio": 0.75}]}, {"stem": 4, "expand": 4}),
+        ({"ratio": 0.5, "ratios_by_width": [{"min_channels": 1, "ratio": 0}]}, {"stem": 8, "expand": 16}),
+        ({"ratio": 0.5, "max_filters_removed": 0.25}, {"stem": 6, "expand": 12}),
+    ],
+)
+def test_how_many_channels_stay(asked: dict[str, Any], expected: dict[str, int]) -> None:
+    assert kept(PruningSpec(criterion="l1_norm", **asked)) == expected
+
+
+@pytest.mark.parametrize("target", [0.2, 0.5, 0.8])
+def test_a_target_without_a_ratio_is_reached_and_no_channel_too_many_goes(target: float) -> None:
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(64, 3), layers.Conv2D(64, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    plan = make_plan(model, PruningSpec(criterion="random", target_params=target))
+    assert plan.params_after <= target * plan.params_before
+    assert plan.params_after >= (target - 0.03) * plan.params_before
+
+
+def test_a_ratio_stops_at_the_target() -> None:
+    graph = ChannelGraph(residual())
+    params = sum(graph.params(graph.stays({})).values())
+    plan = plan_prune(graph, PruningSpec(ratio=0.9), Extent(min_params=params * 3 // 4))
+    assert params * 0.6 < plan.params_after <= params * 3 // 4
+
+
+def test_a_plan_counts_what_surgery_would_give() -> None:
+    plan = make_plan(residual(), PruningSpec(ratio=0.5))
+    rows = {row.path: row for row in plan.layers}
+    assert rows["expand"].params_after == 9 * 4 * 8 + 8
+    assert rows["expand"].macs_after == 64 * 9 * 4 * 8
+    assert rows["head"].locked == "head is an output of the model"
+    assert plan.params_after == sum(row.params_after for row in plan.layers)
+
+
+@pytest.mark.parametrize("field", ["include", "exclude"])
+def test_a_pattern_that_matches_nothing_is_named(field: str) -> None:
+    with pytest.raises(SpecError, match=r"'stm.\*' matches no layer") as caught:
+        make_plan(residual(), PruningSpec(ratio=0.5, **{field: ["stm.*"]}))
+    assert caught.value.field == f"pruning.{field}"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        keras.Sequential([keras.Input((3,)), layers.Dense(2, name="only")]),
+        keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten()]),
+    ],
+)
+def test_a_model_without_a_prunable_layer_says_why(model: keras.Model) -> None:
+    with pytest.raises(NothingToPruneError, match=r"output of the model|no layer that makes channels"):
+        make_plan(model, PruningSpec(ratio=0.5))
+
+
+def test_everything_excluded_says_so() -> None:
+    with pytest.raises(NothingToPruneError, match="Relax include"):
+        make_plan(residual(), PruningSpec(ratio=0.5, exclude=[".*"]))
+
+
+def test_a_criterion_that_chooses_wrongly_is_named() -> None:
+    class Twice:
+        def select(self, channels: Any, num_keep: int) -> np.ndarray:
+            return np.zeros(num_keep, dtype=int)
+
+    from pruning import Criterion
+
+    class Wrong(Twice, Criterion):
+        pass
+
+    with pytest.raises(CriterionError, match="Wrong did not choose"):
+        make_plan(residual(), PruningSpec(criterion=Wrong, ratio=0.5))
+
+
+def test_l1_norm_keeps_the_largest_filters_of_all_coupled_layers() -> None:
+    model = residual()
+    stem, project = (np.asarray(model.get_layer(name).kernel) for name in ("stem", "project"))
+    norms = np.abs(stem).sum(axis=(0, 1, 2)) + np.abs(project).sum(axis=(0, 1, 2))
+    plan = make_plan(model, PruningSpec(criterion="l1_norm", ratio=0.5))
+    assert list(plan.groups[0].keep) == sorted(np.argsort(norms)[-4:].tolist())
