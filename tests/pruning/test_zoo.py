@@ -1,0 +1,29 @@
+"""The classic architectures, whole, pruned by half, saved and loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import pytest
+
+from pruning import PruningSpec, apply_plan, make_plan, verify
+from tests.zoo import CLASSICS, build, randomise_statistics
+
+
+@pytest.mark.parametrize("name", CLASSICS)
+def test_half_of_a_classic(name: str, tmp_path: Path) -> None:
+    model = build(name)
+    randomise_statistics(model)
+    for criterion in ("l1_norm", "random"):
+        plan = make_plan(model, PruningSpec(criterion=criterion, ratio=0.5))
+        small = apply_plan(model, plan)
+        proof = verify(model, small, plan)
+        assert proof.passed, proof
+        assert proof.precision == "float32"
+        assert proof.output_spread > 1e-3, "the output hardly depends on the input: the proof would say little"
+        assert small.count_params() == plan.params_after < 0.4 * plan.params_before
+        small.save(tmp_path / "small.keras")
+        again = keras.saving.load_model(tmp_path / "small.keras")
+        assert verify(model, again, plan).passed
+        (tmp_path / "small.keras").unlink()
