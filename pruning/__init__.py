@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pruning.criteria.base import Criterion, ScoreCriterion
+    from pruning.data import Data
     from pruning.errors import PruningError
     from pruning.load import load_model
-    from pruning.data import Data
     from pruning.pipeline import prune
     from pruning.plan import PruningPlan
+    from pruning.proof import verify
     from pruning.selection import make_plan
     from pruning.spec import PruningSpec, TrainingSpec
     from pruning.surgery import apply_plan
-    from pruning.proof import verify
 
 _HOMES = {
     "Criterion": "pruning.criteria.base",

@@ -17,6 +17,9 @@ from pruning.spec import KerasName, NamedOptions, TrainingSpec
 _DEFAULT_LEARNING_RATE = 1e-3
 _CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
 
+_ENTRYWISE = ("categorical_crossentropy", "mean_squared_error", "mean_absolute_error")
+"""Losses that compare targets and outputs entry by entry."""
+
 
 class Compiling:
     """Compile settings of one job, applied afresh to each model on the way.
@@ -54,7 +57,9 @@ class Compiling:
             "weighted_metrics": known.get("weighted_metrics"),
         }
         self._optimizer = _optimizer(training) or known.get("optimizer") or "adam"
-        self._kept = {key: known[key] for key in ("run_eagerly", "steps_per_execution", "jit_compile") if key in known}
+        self._kept: dict[str, Any] = {
+            key: known[key] for key in ("run_eagerly", "steps_per_execution", "jit_compile") if key in known
+        }
         optimizer = self._deserialize({"optimizer": self._optimizer}, field="training.optimizer")["optimizer"]
         self.learning_rate = training.learning_rate or _rate_of(keras.optimizers.get(optimizer))
 
@@ -74,7 +79,9 @@ class Compiling:
         if not for_delivery:
             optimizer.learning_rate = self.learning_rate
         # XLA halves the training speed of small networks on a CPU with TensorFlow.
-        execution = self._kept if for_delivery else {"jit_compile": keras.backend.backend() != "tensorflow"}
+        execution: dict[str, Any] = {"jit_compile": keras.backend.backend() != "tensorflow"}
+        if for_delivery:
+            execution = self._kept
         try:
             model.compile(optimizer=optimizer, **config, **execution)
         except (TypeError, ValueError) as error:
@@ -106,14 +113,13 @@ class Compiling:
             _check_labels(target, shape[-1], field)
             self._note(f"the labels of {name} were one-hot encoded for {kind}")
             return np.eye(shape[-1], dtype=np.float32)[target.reshape(-1).astype(np.int64)]
-        elif kind in ("categorical_crossentropy", "mean_squared_error", "mean_absolute_error"):
-            if target.shape[1:] != shape and not (target.ndim == 1 and shape == (1,)) and None not in shape:
-                raise DataError(
-                    f"The targets do not fit output {name!r}.",
-                    field=field,
-                    received=f"targets of shape {target.shape[1:]}",
-                    expected=f"targets of shape {shape}",
-                )
+        elif kind in _ENTRYWISE and not _matches(target, shape):
+            raise DataError(
+                f"The targets do not fit output {name!r}.",
+                field=field,
+                received=f"targets of shape {target.shape[1:]}",
+                expected=f"targets of shape {shape}",
+            )
         return target
 
     def _infer_loss(self, data: Data) -> Any:
@@ -175,7 +181,9 @@ def _resolve(name: KerasName, module: Any, field: str) -> Any:
     options = name.options if isinstance(name, NamedOptions) else {}
     wanted = name.name if isinstance(name, NamedOptions) else name
     squashed = wanted.replace("_", "").lower()
-    classes = {attribute.lower(): attribute for attribute in dir(module) if isinstance(getattr(module, attribute), type)}
+    classes = {
+        attribute.lower(): attribute for attribute in dir(module) if isinstance(getattr(module, attribute), type)
+    }
     if squashed in classes and (options or module is keras.optimizers):
         return _object(module.__name__.replace("._tf_keras", ""), classes[squashed], options)
     if not options:
@@ -233,6 +241,10 @@ def _rate_of(optimizer: Any) -> float:
     return float(rate)
 
 
+def _matches(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return None in shape or target.shape[1:] == shape or (target.ndim == 1 and shape == (1,))
+
+
 def _holds_labels(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
     return len(shape) == 1 and target.size == len(target) and shape[0] != 1
 
@@ -251,5 +263,3 @@ def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-
-

@@ -89,7 +89,9 @@ class Data:
         order = np.random.default_rng(seed).permutation(self.num_train)
         num_val = min(max(1, round(validation_split * self.num_train)), self.num_train - 1)
         held, rest = np.sort(order[:num_val]), np.sort(order[num_val:])
-        return Data(_take(self.x_train, rest), _take(self.y_train, rest), _take(self.x_train, held), _take(self.y_train, held))
+        return Data(
+            _take(self.x_train, rest), _take(self.y_train, rest), _take(self.x_train, held), _take(self.y_train, held)
+        )
 
     def subset(self, max_train_samples: int | None, seed: int) -> Data:
         """Return data with at most so many training samples, chosen at random."""

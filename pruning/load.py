@@ -51,7 +51,9 @@ def load(path: str | Path) -> LoadedModel:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise ModelError(f"The model file cannot be read: {error.strerror}.", field="model", received=path.name) from error
+        raise ModelError(
+            f"The model file cannot be read: {error.strerror}.", field="model", received=path.name
+        ) from error
     if magic not in _SUFFIXES:
         raise ModelError(
             "The file is not a Keras model.",

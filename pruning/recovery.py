@@ -67,9 +67,16 @@ class Recovery:
         schedule = _Schedule(self._training, self._compiling.learning_rate, num_epochs * len(batches))
         callbacks = [schedule, _Watch(on_epoch, num_epochs, len(batches))]
         history = _guarded(
-            lambda: trained.fit(
-                batches, validation_data=validation, epochs=num_epochs, verbose=0, shuffle=False, callbacks=callbacks
-            ).history
+            lambda: (
+                trained.fit(
+                    batches,
+                    validation_data=validation,
+                    epochs=num_epochs,
+                    verbose=0,
+                    shuffle=False,
+                    callbacks=callbacks,
+                ).history
+            )
         )
         if trained is not model:
             for source, target in zip(trained.variables, model.variables, strict=True):
@@ -104,7 +111,9 @@ class Recovery:
         )
 
     def _validation_batches(self, model: keras.Model) -> Batches:
-        return Batches(self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128))
+        return Batches(
+            self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128)
+        )
 
     def _trained_copy(self, model: keras.Model) -> keras.Model:
         """Return the model itself, or with mixed precision a copy that computes in half precision.
@@ -202,5 +211,3 @@ def _guarded(run: Callable[[], Any]) -> Any:
 
 def _has_gpu() -> bool:
     return any(name.startswith(("gpu", "cuda")) for name in keras.distribution.list_devices())
-
-

@@ -96,9 +96,9 @@ class PruningSpec(_Frozen):
 
     @model_validator(mode="after")
     def _check_extent(self) -> PruningSpec:
-        if self.ratio is None and not (self.ratios or self.ratios_by_width):
-            if self.target_params is None and self.max_filters_removed is None:
-                raise ValueError("say how much to remove: give ratio, target_params or max_filters_removed")
+        how_far = (self.ratio, self.target_params, self.max_filters_removed)
+        if all(value is None for value in how_far) and not (self.ratios or self.ratios_by_width):
+            raise ValueError("say how much to remove: give ratio, target_params or max_filters_removed")
         if self.schedule == "linear" and self.num_iterations is None:
             raise ValueError("schedule 'linear' ends at the last iteration: give num_iterations")
         return self
@@ -133,7 +133,9 @@ class TrainingSpec(_Frozen):
     fine_tuning_epochs: int = Field(default=1, ge=0, le=10_000, description="Epochs after each prune.")
     post_training_epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs after the last iteration.")
     batch_size: int = Field(default=64, ge=1, le=65_536)
-    loss: KerasName | dict[str, KerasName] | None = Field(default=None, description="Any Keras loss; per output by name.")
+    loss: KerasName | dict[str, KerasName] | None = Field(
+        default=None, description="Any Keras loss; per output by name."
+    )
     optimizer: KerasName | None = None
     learning_rate: float | None = Field(default=None, gt=0)
     learning_rate_schedule: LearningRateSchedule = Field(

@@ -60,7 +60,9 @@ class _Builder:
 
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
-        self._inputs = [keras.Input((SIZE, SIZE, draw(st.integers(1, 3))), name=f"in{i}") for i in range(draw(st.integers(1, 2)))]
+        self._inputs = [
+            keras.Input((SIZE, SIZE, draw(st.integers(1, 3))), name=f"in{i}") for i in range(draw(st.integers(1, 2)))
+        ]
         self._images = [layers.Conv2D(draw(WIDTHS), 3, padding="same")(tensor) for tensor in self._inputs]
         self._vectors: list[Any] = []
         self._shared: list[Any] = []
@@ -96,7 +98,9 @@ class _Builder:
 
     def _convolve(self) -> None:
         kernel, bias = self._draw(st.sampled_from([1, 3])), self._draw(st.booleans())
-        self._add(layers.Conv2D(self._draw(WIDTHS), kernel, padding="same", use_bias=bias, activation=self._draw(ACTIVATIONS)))
+        self._add(
+            layers.Conv2D(self._draw(WIDTHS), kernel, padding="same", use_bias=bias, activation=self._draw(ACTIVATIONS))
+        )
 
     def _depthwise(self) -> None:
         self._add(layers.DepthwiseConv2D(3, depth_multiplier=self._draw(st.integers(1, 2)), padding="same"))
@@ -118,14 +122,11 @@ class _Builder:
         self._add(layers.BatchNormalization(scale=self._draw(st.booleans()), center=self._draw(st.booleans())))
 
     def _activate(self) -> None:
-        self._add(
-            self._draw(
-                st.sampled_from(
-                    [layers.ReLU(6.0), layers.LeakyReLU(), layers.PReLU(shared_axes=[1, 2]), layers.Activation("sigmoid"),
-                     layers.PReLU(), layers.Dropout(0.3), layers.Softmax(axis=1)]
-                )
-            )
-        )  # fmt: skip
+        activations = [
+            layers.ReLU(6.0), layers.LeakyReLU(), layers.PReLU(), layers.PReLU(shared_axes=[1, 2]),
+            layers.Activation("sigmoid"), layers.Softmax(axis=1), layers.Dropout(0.3),
+        ]  # fmt: skip
+        self._add(self._draw(st.sampled_from(activations)))
 
     def _pool(self) -> None:
         pool = self._draw(st.sampled_from([layers.MaxPooling2D, layers.AveragePooling2D]))
@@ -135,7 +136,11 @@ class _Builder:
         self._images.append(layers.Cropping2D(1)(layers.ZeroPadding2D(1)(self._image())))
 
     def _merge(self) -> None:
-        kind = self._draw(st.sampled_from([layers.Add, layers.Multiply, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum]))
+        kind = self._draw(
+            st.sampled_from(
+                [layers.Add, layers.Multiply, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum]
+            )
+        )
         first = self._image()
         alike = [image for image in self._images if image.shape[-1] in (first.shape[-1], 1)]
         self._images.append(kind()([first, self._draw(st.sampled_from(alike))]))

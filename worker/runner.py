@@ -76,9 +76,7 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
     loaded = load(directory / job["model_file"])
     tell(Progress("loading", 0.0, message="reading the dataset"))
     data = load_data(directory, job["dataset"], loaded.model, spec)
-    result = prune(
-        loaded.model, spec.pruning, data, training=spec.training, on_progress=tell, notes=loaded.notes
-    )
+    result = prune(loaded.model, spec.pruning, data, training=spec.training, on_progress=tell, notes=loaded.notes)
     output = directory / "output"
     output.mkdir(exist_ok=True)
     deliver(result.model, output / "pruned.keras")

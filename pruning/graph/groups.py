@@ -99,7 +99,7 @@ class ChannelGraph:
             if group.name in keep:
                 channel_stays[group.channels] = False
                 channel_stays[group.channels[keep[group.name]]] = True
-        return channel_stays[self.channel_of]
+        return np.take(channel_stays, self.channel_of)
 
     @cached_property
     def locked(self) -> dict[str, str]:

@@ -164,9 +164,7 @@ class Context:
     def multiply(self, variable: Any, spatial: Sequence[int | None]) -> None:
         """Count multiply-accumulates: each entry of the variable is used at every spatial position."""
         positions = None if None in spatial else int(np.prod([size for size in spatial if size], dtype=np.int64))
-        self._records.multiplications.append(
-            Multiplications(self.layer, self._index(variable), positions)
-        )
+        self._records.multiplications.append(Multiplications(self.layer, self._index(variable), positions))
 
     def require_all_weights_known(self) -> None:
         """Check that the rule spoke of every weight of the layer.

@@ -25,7 +25,7 @@ def jobs(
     with exit_codes(), Client(url) as client:
         table = Table(box=None)
         for heading in ("ID", "STATUS", "NAME", "CRITERION", "CREATED", "PROGRESS"):
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, overflow="fold", no_wrap=heading == "ID")  # ids are there to be copied
         for job in client.jobs(status, limit=limit):
             criterion = str(job.spec.get("pruning", {}).get("criterion", ""))
             created = "" if job.created_at is None else f"{job.created_at:%Y-%m-%d %H:%M:%S}"

@@ -27,7 +27,9 @@ def compiling(made: keras.Model, labels: Any = (0, 3), **training: Any) -> tuple
 
 
 def test_compile_settings_are_the_default() -> None:
-    made = model(optimizer=keras.optimizers.SGD(0.25, momentum=0.9), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    made = model(
+        optimizer=keras.optimizers.SGD(0.25, momentum=0.9), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     settings, _ = compiling(made)
     other = model()
     settings.compile(other)
@@ -40,7 +42,8 @@ def test_wishes_go_before_compile_settings() -> None:
     made = model(optimizer="sgd", loss="sparse_categorical_crossentropy")
     settings, _ = compiling(
         made, optimizer={"name": "adamw", "options": {"weight_decay": 0.5}}, learning_rate=0.125,
-        loss={"name": "SparseCategoricalCrossentropy", "options": {"ignore_class": 2}}, metrics=["SparseTopKCategoricalAccuracy"],
+        loss={"name": "SparseCategoricalCrossentropy", "options": {"ignore_class": 2}},
+        metrics=["SparseTopKCategoricalAccuracy"],
     )  # fmt: skip
     settings.compile(made)
     assert isinstance(made.optimizer, keras.optimizers.AdamW)
@@ -59,7 +62,7 @@ def test_unknown_names_are_refused_by_field(field: str) -> None:
 def test_unknown_options_are_refused() -> None:
     settings, _ = compiling(model(), loss="mse", optimizer="sgd")
     assert settings.learning_rate > 0
-    with pytest.raises(SpecError, match="training|Keras"):
+    with pytest.raises(SpecError, match=r"wheels|Keras"):
         compiling(model(), loss="mse", optimizer={"name": "sgd", "options": {"wheels": 4}})
 
 

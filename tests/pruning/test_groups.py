@@ -112,7 +112,7 @@ def test_subclassed_model_is_refused_with_the_way_out() -> None:
 
 
 def test_unbuilt_sequential_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ModelError, match="keras.Input"):
+    with pytest.raises(ModelError, match=r"keras\.Input"):
         ChannelGraph(keras.Sequential([layers.Dense(2)]))
 
 

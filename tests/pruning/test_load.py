@@ -22,7 +22,7 @@ def test_a_saved_model_comes_back(tmp_path: Path, suffix: str) -> None:
     model = residual(compiled=True)
     model.save(tmp_path / f"model{suffix}")
     loaded = load_model(tmp_path / f"model{suffix}")
-    assert same(values(model), [value for value in values(loaded)])
+    assert same(values(model), values(loaded))
     assert loaded.compiled
 
 

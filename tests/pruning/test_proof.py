@@ -92,7 +92,9 @@ def test_wrong_slices_are_caught(
                 )
             return array_values
 
-        return pruning.surgery.rebuild(graph.model, lambda original, config: _resize(graph, stays, original, config), change)
+        return pruning.surgery.rebuild(
+            graph.model, lambda original, config: _resize(graph, stays, original, config), change
+        )
 
     graph = ChannelGraph(model)
     wrong = cut(graph, graph.stays({group.name: np.asarray(group.keep) for group in plan.groups}))
