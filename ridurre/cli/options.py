@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,3 +31,10 @@ def check_criterion(name: str) -> str:
 CRITERION_HELP = "What decides which channels stay: " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
+
+Model = Annotated[Path, typer.Argument(help="The .keras or .h5 file to prune.", exists=True, dir_okay=False)]
+Data = Annotated[str | None, typer.Option(help="An .npz file, a zip of images, a dataset's id, or `digits`.")]
+Criterion = Annotated[
+    str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)
+]
+Out = Annotated[Path | None, typer.Option(help="Where the pruned model goes.", show_default="<model>.pruned.keras")]

@@ -8,79 +8,64 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer import Option
 
 from ridurre.cli.exits import errors_console, exit_codes
-from ridurre.cli.options import CRITERION_HELP, Url, check_criterion, complete_criterion
+from ridurre.cli.options import Criterion, Data, Model, Out, Url
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
 from ridurre.client import Client
 from ridurre.errors import ConflictError
-from ridurre.options import PruningOptions, given
+from ridurre.options import PruningOptions
 from ridurre.outcome import default_target
+
+# Which options of the command are which fields of the specs.
+PRUNING_FIELDS = {
+    "criterion": "criterion",
+    "ratio": "ratio",
+    "target_params": "target_params",
+    "max_filters_removed": "max_filters_removed",
+    "num_iterations": "iterations",
+    "schedule": "schedule",
+    "include": "include",
+    "exclude": "exclude",
+    "min_channels": "min_channels",
+    "seed": "seed",
+}
+TRAINING_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs", "batch_size", "learning_rate", "seed")
 
 
 def prune(
-    model: Annotated[Path, typer.Argument(help="The .keras or .h5 file to prune.", exists=True, dir_okay=False)],
-    data: Annotated[
-        str | None, typer.Option(help="An .npz file, a zip of images, a dataset's id, or `digits`.")
-    ] = None,
-    criterion: Annotated[
-        str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)
-    ] = "l1_norm",
-    ratio: Annotated[
-        float | None, typer.Option(help="Fraction of each group's channels removed per iteration.")
-    ] = None,
-    target_params: Annotated[float | None, typer.Option(help="Stop at this share of the parameters left.")] = None,
-    max_filters_removed: Annotated[
-        float | None, typer.Option(help="Stop before a larger share of all prunable channels is removed.")
-    ] = None,
-    iterations: Annotated[int | None, typer.Option(min=1, help="Prune and fine-tune this often at most.")] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="How the ratio develops: constant, linear, exponential or one_shot.")
-    ] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only layers that match; may be repeated.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Not layers that match; may be repeated.")] = None,
-    min_channels: Annotated[int | None, typer.Option(min=1, help="Never leave a layer with fewer.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=0, help="Training before the first prune.")] = None,
-    fine_tuning_epochs: Annotated[int | None, typer.Option(min=0, help="After each prune.")] = None,
-    post_training_epochs: Annotated[int | None, typer.Option(min=0, help="After the last iteration.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples per training step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak; default: the compiled model's.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="For pruning and training.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where the pruned model goes.", show_default="<model>.pruned.keras")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="A label for the job.")] = None,
+    context: typer.Context,
+    model: Model,
+    data: Data = None,
+    criterion: Criterion = "l1_norm",
+    ratio: Annotated[float | None, Option(help="Fraction of each group's channels removed per iteration.")] = None,
+    target_params: Annotated[float | None, Option(help="Stop at this share of the parameters left.")] = None,
+    max_filters_removed: Annotated[float | None, Option(help="Stop before more of all channels is removed.")] = None,
+    iterations: Annotated[int | None, Option(min=1, help="Prune and fine-tune this often at most.")] = None,
+    schedule: Annotated[str | None, Option(help="constant, linear, exponential or one_shot.")] = None,
+    include: Annotated[list[str] | None, Option(help="Only layers that match; may be repeated.")] = None,
+    exclude: Annotated[list[str] | None, Option(help="Not layers that match; may be repeated.")] = None,
+    min_channels: Annotated[int | None, Option(min=1, help="Never leave a layer with fewer.")] = None,
+    epochs: Annotated[int | None, Option(min=0, help="Training before the first prune.")] = None,
+    fine_tuning_epochs: Annotated[int | None, Option(min=0, help="After each prune.")] = None,
+    post_training_epochs: Annotated[int | None, Option(min=0, help="After the last iteration.")] = None,
+    batch_size: Annotated[int | None, Option(min=1, help="Samples per training step.")] = None,
+    learning_rate: Annotated[float | None, Option(help="Peak; default: the compiled model's.")] = None,
+    seed: Annotated[int | None, Option(min=0, help="For pruning and training.")] = None,
+    out: Out = None,
+    name: Annotated[str | None, Option(help="A label for the job.")] = None,
     url: Url = None,
-    local: Annotated[bool, typer.Option("--local", help="Prune in this process, without a service.")] = False,
+    local: Annotated[bool, Option("--local", help="Prune in this process, without a service.")] = False,
 ) -> None:
     """Prune a model and show it before and after. Ctrl-C cancels the job."""
-    pruning: PruningOptions = given(  # type: ignore[assignment]
-        {
-            "criterion": criterion,
-            "ratio": ratio,
-            "target_params": target_params,
-            "max_filters_removed": max_filters_removed,
-            "num_iterations": iterations,
-            "schedule": schedule,
-            "include": include or None,
-            "exclude": exclude or None,
-            "min_channels": min_channels,
-            "seed": seed,
-        }
-    )
-    training = given(
-        {
-            "epochs": epochs,
-            "fine_tuning_epochs": fine_tuning_epochs,
-            "post_training_epochs": post_training_epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "seed": seed,
-        }
-    )
-    console = Console()
-    target = out or default_target(model)
+    given_options = {name: value for name, value in context.params.items() if value not in (None, [], ())}
+    pruning: PruningOptions = {  # type: ignore[assignment]
+        field: given_options[option] for field, option in PRUNING_FIELDS.items() if option in given_options
+    }
+    training = {field: given_options[field] for field in TRAINING_FIELDS if field in given_options}
+    console, target = Console(), out or default_target(model)
     with exit_codes():
         if local:
             report = _locally(model, data, target, training, pruning, console)

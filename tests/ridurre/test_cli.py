@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ def test_prune_ends_with_a_table_and_the_model(run: Run, model: Path, tmp_path: 
     assert out.read_bytes() == ARTIFACTS["pruned.keras"]
     for text in (JOB_ID, "pruning, iteration 1/2", "1,000", "400", "-60.0 %", "+0.2500"):
         assert text in result.output
+
+
+def test_options_become_fields_of_the_spec(run: Run, service: FakeService, model: Path) -> None:
+    options = "--iterations 3 --ratio 0.1 --exclude stem --exclude head --epochs 0 --fine-tuning-epochs 2 --seed 7"
+    assert run("prune", model, *options.split(), "--name", "label").exit_code == 0
+    sent = json.loads(next(request for request in service.requests if request.url.path == "/v1/jobs").content)
+    assert sent == {
+        "model": "mdl_1",
+        "dataset": None,
+        "name": "label",
+        "pruning": {"criterion": "l1_norm", "ratio": 0.1, "num_iterations": 3, "exclude": ["stem", "head"], "seed": 7},
+        "training": {"epochs": 0, "fine_tuning_epochs": 2, "seed": 7},
+    }
 
 
 def test_a_job_that_fails_is_1(run: Run, service: FakeService, model: Path) -> None:

@@ -21,7 +21,6 @@ from ridurre.errors import (
     RidurreError,
     ServiceUnreachableError,
     UnexpectedAnswerError,
-    WaitTimeoutError,
 )
 from ridurre.options import PruningOptions
 from tests.ridurre.conftest import URL, Call
@@ -174,34 +173,6 @@ def test_jobs_reads_page_after_page(call: Call, service: FakeService) -> None:
     service.answers["GET", "/v1/jobs"] = page
     assert [job.id for job in call("jobs", "succeeded")] == [JOB_ID, "job_2"]
     assert [request.url.params["status"] for request in service.requests] == ["succeeded", "succeeded"]
-
-
-def test_wait_tells_of_each_event_and_returns_the_finished_job(call: Call) -> None:
-    seen: list[str] = []
-    job = call("wait", JOB_ID, on_event=lambda event: seen.append(event.id))
-    assert job.status == "succeeded"
-    assert seen == ["1-0", "2-0", "3-0"]
-
-
-def test_wait_gives_up_when_time_is_up(call: Call, service: FakeService) -> None:
-    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = lambda _: httpx.Response(
-        200, json={"items": [], "cursor": "0"}
-    )
-    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=job_body("running"))
-    with pytest.raises(WaitTimeoutError, match="still running"):
-        call("wait", JOB_ID, timeout_seconds=0)
-
-
-def test_wait_gives_up_when_time_is_up_amid_a_flood_of_events(call: Call, service: FakeService) -> None:
-    def flood(request: httpx.Request) -> httpx.Response:
-        number = int((request.url.params.get("after") or "0-0").split("-")[0]) + 1
-        event = {"id": f"{number}-0", "kind": "progress", "data": {}}
-        return httpx.Response(200, json={"items": [event], "cursor": event["id"]})
-
-    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = flood
-    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=job_body("running"))
-    with pytest.raises(WaitTimeoutError):
-        call("wait", JOB_ID, timeout_seconds=0)
 
 
 def test_how_a_job_ended_becomes_an_error(call: Call, service: FakeService) -> None:
