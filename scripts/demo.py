@@ -65,7 +65,11 @@ def main() -> None:
 
 def model_script(action: str, path: Path) -> dict[str, Any]:
     """Build or evaluate a model in a process of its own, the only one that loads Keras here."""
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+        "KERAS_HOME": str(path.parent / "keras"),
+    }
     done = subprocess.run(
         [sys.executable, str(MODEL_SCRIPT), action, str(path)],
         env=environment,
