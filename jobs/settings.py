@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     data_directory: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Path("var")
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65_535)
+    port: int = Field(default=8470, ge=0, le=65_535)
 
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
     max_spec_bytes: int = Field(default=1024**2, ge=1)

@@ -136,18 +136,26 @@ def relative_difference(expected: np.ndarray, actual: np.ndarray) -> float:
 def random_inputs(model: keras.Model, *, num_samples: int, seed: int) -> Any:
     """Return random inputs in the model's own structure; axes of unknown size get one that the model takes."""
     generator = np.random.default_rng(seed)
-    for size in _UNKNOWN_SIZES:
-        shapes = [[num_samples] + [size if n is None else n for n in tensor.shape[1:]] for tensor in model.inputs]
+    graph = require_graph(model)
+    size = _usable_size(graph)
+    arrays = [_random(generator, tensor, [num_samples, *_filled(tensor, size)]) for tensor in graph.inputs]
+    return keras.tree.pack_sequence_as(graph._inputs_struct, arrays)
+
+
+def _usable_size(graph: Any) -> int:
+    """Return the first size for axes of unknown size with which the shapes of the whole graph work out."""
+    for size in _UNKNOWN_SIZES[:-1]:
+        shapes = [(1, *_filled(tensor, size)) for tensor in graph.inputs]
         try:
-            model.compute_output_shape(keras.tree.pack_sequence_as(model._inputs_struct, [tuple(s) for s in shapes]))
+            graph.compute_output_shape(keras.tree.pack_sequence_as(graph._inputs_struct, shapes))
         except ValueError:
-            if size == _UNKNOWN_SIZES[-1]:
-                raise
             continue
-        break
-    arrays = [_random(generator, tensor, shape) for tensor, shape in zip(model.inputs, shapes, strict=True)]
-    structure = getattr(model, "_inputs_struct", None)
-    return keras.tree.pack_sequence_as(structure, arrays) if structure is not None else arrays[0]
+        return size
+    return _UNKNOWN_SIZES[-1]
+
+
+def _filled(tensor: Any, size: int) -> list[int]:
+    return [size if known is None else known for known in tensor.shape[1:]]
 
 
 def _random(generator: np.random.Generator, tensor: Any, shape: list[int]) -> np.ndarray:

@@ -172,11 +172,13 @@ class _Watch(keras.callbacks.Callback):
             self._tell((self._epoch - 1 + (batch + 1) / self._num_batches) / self._num_epochs, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if logs and not math.isfinite(logs.get("loss", 0.0)):
+        # After the last step only the validation loss shows that the weights have run away.
+        losses = {name: value for name, value in (logs or {}).items() if name in ("loss", "val_loss")}
+        if not all(math.isfinite(loss) for loss in losses.values()):
             raise TrainingError(
                 "The training loss became NaN or infinite.",
                 field="training.learning_rate",
-                received=f"loss {logs['loss']} in epoch {epoch + 1}",
+                received=f"{', '.join(f'{name} {loss}' for name, loss in losses.items())} in epoch {epoch + 1}",
                 expected="a finite loss",
                 hint="Lower the learning rate, or check the scale of the inputs.",
             )

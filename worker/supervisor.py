@@ -111,7 +111,7 @@ class Supervisor:
         outcome = outcome_of(returncode, directory, self._artifacts, claim.job.id, ran_out_of_memory=ran_out_of_memory)
         if outcome.status is JobStatus.FAILED:
             logger.warning("%s failed; the end of its log:\n%s", claim.job.id, directory.log_end())
-        metrics = {**tail.metrics, **outcome.metrics}
+        metrics = outcome.metrics or tail.metrics
         return Outcome(outcome.status, error=outcome.error, metrics=metrics, artifacts=outcome.artifacts)
 
     def _stopped(self, claim: Claim, end: _End | None) -> Outcome | None:

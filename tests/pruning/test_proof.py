@@ -122,3 +122,15 @@ def test_saturated_softmax_does_not_hide_a_difference() -> None:
     other = apply_plan(model, plan)
     other.get_layer("head").kernel.assign(other.get_layer("head").kernel * 1.01)
     assert not verify(model, other, plan).passed
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3), keras.layers.Conv2D(2, 33)]),
+        keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Dense(4), keras.layers.Dense(2)]),
+    ],
+)
+def test_inputs_of_unknown_size_and_of_integers(model: keras.Model) -> None:
+    plan = make_plan(model, HALF)
+    assert verify(model, apply_plan(model, plan), plan).passed

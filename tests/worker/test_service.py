@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,37 +14,13 @@ import pytest
 import redis
 
 from jobs.settings import Settings
+from tests.processes import Processes, free_port, is_ready, running_in
 from tests.uploads import digits_npz, keras_file
 from tests.worker.conftest import RUNNER, wait_until
-from worker.app import worker_arguments
 
 pytestmark = pytest.mark.e2e
 
 BROKER_DB = 14
-
-
-class Processes:
-    """Starts what a deployment starts, and ends it again."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self._settings = settings
-        self._log = log
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **self._settings.environment()}
-        with self._log.open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", *arguments], env=environment, stdout=log, stderr=log)
-        self._running.append(process)
-        return process
-
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        return self.start(*worker_arguments(self._settings))
-
-    def end(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture
@@ -55,14 +28,11 @@ def settings(redis_socket: Path, tmp_path: Path) -> Settings:
     for database in (15, BROKER_DB):
         with redis.Redis(unix_socket_path=str(redis_socket), db=database) as client:
             client.flushdb()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     return Settings(
         redis_url=f"unix://{redis_socket}?db=15",
         broker_db=BROKER_DB,
         data_directory=tmp_path / "data",
-        port=port,
+        port=free_port(),
         lease_seconds=3,
         heartbeat_seconds=0.5,
         grace_seconds=1,
@@ -89,13 +59,6 @@ def client(processes: Processes, settings: Settings) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=90) as client:
         wait_until(lambda: is_ready(client))
         yield client
-
-
-def is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def submit(client: httpx.Client, behaviour: str) -> str:
@@ -167,15 +130,3 @@ def test_a_lost_message_is_sent_again(client: httpx.Client, processes: Processes
         broker.flushdb()
     processes.start("celery", "--app", "worker.app", "worker")  # the settings of the application are enough
     assert get(client, job, 60)["status"] == "succeeded"
-
-
-def running_in(workspace: Path) -> list[int]:
-    """Return the pids of processes that were given a directory of the workspace."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(workspace).encode() in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found

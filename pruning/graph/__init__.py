@@ -1,0 +1,1 @@
+"""From a model to channel labels, and from labels to channel groups."""
