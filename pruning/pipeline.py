@@ -15,7 +15,7 @@ from pruning.compiling import Compiling
 from pruning.data import Data
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import file_size_bytes
-from pruning.plan import PruningPlan, compose
+from pruning.plan import LayerPlan, PruningPlan, compose
 from pruning.progress import OnProgress, Phase, Progress
 from pruning.proof import Proof, verify
 from pruning.recovery import History, Recovery
@@ -142,7 +142,7 @@ class _Run:
             proof.require()
             self.plan = compose(self.plan, plan)
             model, graph = small, ChannelGraph(small)
-            self.measure("pruning", model, started, proof)
+            self.measure("pruning", model, started, proof, plan.layers)
             self._done_units += 1
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)
             if self._reached_limit():
@@ -168,7 +168,14 @@ class _Run:
         self._done_units += num_epochs
         self.measure(step, model, started)
 
-    def measure(self, step: Step, model: keras.Model, started: float | None = None, proof: Proof | None = None) -> None:
+    def measure(
+        self,
+        step: Step,
+        model: keras.Model,
+        started: float | None = None,
+        proof: Proof | None = None,
+        layers: tuple[LayerPlan, ...] = (),
+    ) -> None:
         """Add a row to the report: params, MACs, bytes, metrics."""
         started = self._started if started is None else started
         metrics = {} if self._recovery is None else self._recovery.evaluate(model)
@@ -183,6 +190,7 @@ class _Run:
             metrics=metrics,
             seconds=time.monotonic() - started,
             max_relative_difference=None if proof is None else proof.max_relative_difference,
+            layers=layers,
         )
         self.steps.append(row)
         figures = {**metrics, "params": float(row.params)} | ({} if row.macs is None else {"macs": float(row.macs)})

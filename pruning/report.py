@@ -27,6 +27,7 @@ class StepReport(BaseModel):
     max_relative_difference: float | None = Field(
         default=None, description="Of a prune: the proof's largest difference to the masked original."
     )
+    layers: tuple[LayerPlan, ...] = Field(default=(), description="Of a prune: every layer before and after it.")
 
 
 class PruningReport(BaseModel):
@@ -38,7 +39,7 @@ class PruningReport(BaseModel):
     pruning: PruningSpec
     training: TrainingSpec
     steps: tuple[StepReport, ...]
-    layers: tuple[LayerPlan, ...]
+    layers: tuple[LayerPlan, ...] = Field(description="Every layer before the first and after the last step.")
     stopped_because: str
     notes: tuple[str, ...] = Field(description="What was repaired, assumed or converted on the way.")
     num_train_samples: int = 0

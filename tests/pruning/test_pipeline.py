@@ -35,6 +35,9 @@ def test_train_prune_fine_tune_and_post_train() -> None:
     assert [variable.shape for variable in apply_plan(model, result.plan).variables] == [
         variable.shape for variable in result.model.variables
     ]
+    first, second = (step.layers for step in result.report.steps if step.step == "pruning")
+    assert [row.params_after for row in first] == [row.params_before for row in second]
+    assert [row.params_after for row in second] == [row.params_after for row in result.report.layers]
     _check_progress(seen)
 
 
