@@ -25,6 +25,13 @@ from pruning.spec import PruningSpec, TrainingSpec
 from pruning.surgery import apply_plan, rebuild
 
 _MAX_ITERATIONS = 1000
+_PHASES: dict[Step, Phase] = {
+    "initial": "loading",
+    "training": "training",
+    "pruning": "pruning",
+    "fine-tuning": "fine-tuning",
+    "post-training": "post-training",
+}
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class _Run:
         for index in range(self._num_iterations or _MAX_ITERATIONS):
             plan = plan_prune(graph, self.spec, self._extent(index))
             if plan.num_channels_after == plan.num_channels_before:
-                self.stopped_because = "no channel is left that the ratio and the limits allow to remove"
+                self.stopped_because = self._missed("no channel is left that the ratio and the limits allow to remove")
                 return model
             self.iteration = index + 1
             self._tell("pruning", 0.0)
@@ -147,18 +154,17 @@ class _Run:
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)
             if self._reached_limit():
                 return model
-        self.stopped_because = f"all {self._num_iterations or _MAX_ITERATIONS} iterations are done"
+        self.stopped_because = self._missed(f"all {self._num_iterations or _MAX_ITERATIONS} iterations are done")
         return model
 
     def train(self, step: Step, model: keras.Model, num_epochs: int) -> None:
         """Train for a phase, if there is data and the phase has epochs."""
         if self._recovery is None or num_epochs == 0:
             return
-        phase: Phase = "training" if step == "training" else step  # type: ignore[assignment]
         started = time.monotonic()
 
         def on_epoch(epoch: int, share: float, metrics: dict[str, float]) -> None:
-            self._tell(phase, share * num_epochs, epoch=epoch, num_epochs=num_epochs, metrics=metrics)
+            self._tell(_PHASES[step], share * num_epochs, epoch=epoch, num_epochs=num_epochs, metrics=metrics)
 
         if step == "fine-tuning":
             self._recovery.recalibrate(model)
@@ -194,8 +200,7 @@ class _Run:
         )
         self.steps.append(row)
         figures = {**metrics, "params": float(row.params)} | ({} if row.macs is None else {"macs": float(row.macs)})
-        phases: dict[Step, Phase] = {"initial": "loading"}
-        self._tell(phases.get(step, step), 0.0, metrics=figures, message=f"{step} measured")  # type: ignore[arg-type]
+        self._tell(_PHASES[step], 0.0, metrics=figures, message=f"{step} measured")
 
     def finish(self, model: keras.Model) -> None:
         """Say that the work is done."""
@@ -244,6 +249,15 @@ class _Run:
             self.stopped_because = f"max_filters_removed {most} is reached"
             return True
         return False
+
+    def _missed(self, because: str) -> str:
+        """Add to a reason for stopping that the target was not reached, if it was not."""
+        target, left = self.spec.target_params, self.plan.params_after / self._params_at_start
+        return (
+            because
+            if target is None or left <= target
+            else f"{because}; target_params {target} missed: {left:.4f} left"
+        )
 
     def _units(self) -> float:
         """Return the whole work in epochs; a prune counts as one."""

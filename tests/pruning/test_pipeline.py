@@ -80,6 +80,8 @@ def test_without_data_only_the_model_shrinks() -> None:
         ({"ratio": 0.2, "num_iterations": 2}, 2, "all 2 iterations are done"),
         ({"ratio": 0.5, "schedule": "one_shot", "num_iterations": 5}, 1, "all 1 iterations are done"),
         ({"ratio": 0.4, "num_iterations": 9, "min_channels": 4}, None, "no channel is left"),
+        ({"target_params": 0.001}, 1, "target_params 0.001 missed: 0.0"),
+        ({"ratio": 0.5, "target_params": 0.001}, None, "target_params 0.001 missed: 0.0"),
     ],
 )
 def test_stop_conditions(asked: dict[str, object], iterations: int | None, because: str) -> None:
