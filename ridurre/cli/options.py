@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +29,17 @@ def check_criterion(name: str) -> str:
     return name
 
 
+def parse_training(text: str) -> dict[str, Any]:
+    """Return training options given as JSON; anything but an object is a usage error."""
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"that is not JSON: {error}.") from None
+    if not isinstance(options, dict):
+        raise typer.BadParameter('expected a JSON object such as \'{"optimizer": "adam"}\'.')
+    return options
+
+
 CRITERION_HELP = "What decides which channels stay: " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
@@ -36,5 +48,14 @@ Model = Annotated[Path, typer.Argument(help="The .keras or .h5 file to prune.", 
 Data = Annotated[str | None, typer.Option(help="An .npz file, a zip of images, a dataset's id, or `digits`.")]
 Criterion = Annotated[
     str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)
+]
+Training = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        parser=parse_training,
+        metavar="<json>",
+        help="Further training options, such as "
+        '\'{"optimizer": "adam", "max_train_samples": 5000, "augmentation": {"horizontal_flip": true}}\'.',
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Where the pruned model goes.", show_default="<model>.pruned.keras")]

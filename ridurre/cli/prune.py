@@ -11,7 +11,7 @@ from rich.console import Console
 from typer import Option
 
 from ridurre.cli.exits import errors_console, exit_codes
-from ridurre.cli.options import Criterion, Data, Model, Out, Url
+from ridurre.cli.options import Criterion, Data, Model, Out, Training, Url
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
 from ridurre.client import Client
@@ -54,6 +54,7 @@ def prune(
     batch_size: Annotated[int | None, Option(min=1, help="Samples per training step.")] = None,
     learning_rate: Annotated[float | None, Option(help="Peak; default: the compiled model's.")] = None,
     seed: Annotated[int | None, Option(min=0, help="For pruning and training.")] = None,
+    training: Training = None,
     out: Out = None,
     name: Annotated[str | None, Option(help="A label for the job.")] = None,
     url: Url = None,
@@ -64,13 +65,15 @@ def prune(
     pruning: PruningOptions = {  # type: ignore[assignment]
         field: given_options[option] for field, option in PRUNING_FIELDS.items() if option in given_options
     }
-    training = {field: given_options[field] for field in TRAINING_FIELDS if field in given_options}
+    training_options = (training or {}) | {
+        field: given_options[field] for field in TRAINING_FIELDS if field in given_options
+    }
     console, target = Console(), out or default_target(model)
     with exit_codes():
         if local:
-            report = _locally(model, data, target, training, pruning, console)
+            report = _locally(model, data, target, training_options, pruning, console)
         else:
-            report = _on_service(url, model, data, target, name, training, pruning, console)
+            report = _on_service(url, model, data, target, name, training_options, pruning, console)
         console.print(before_after(report))
         console.print(f"Wrote {target}", soft_wrap=True, highlight=False)
 

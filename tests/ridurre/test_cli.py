@@ -68,6 +68,13 @@ def test_options_become_fields_of_the_spec(run: Run, service: FakeService, model
     }
 
 
+def test_further_training_options_are_json(run: Run, service: FakeService, model: Path) -> None:
+    options = ("--training", '{"optimizer": "adam", "epochs": 9}', "--epochs", "2")
+    assert run("prune", model, "--ratio", "0.1", *options).exit_code == 0
+    (submitted,) = [request for request in service.requests if request.url.path == "/v1/jobs"]
+    assert json.loads(submitted.content)["training"] == {"optimizer": "adam", "epochs": 2}
+
+
 def test_a_job_that_fails_is_1(run: Run, service: FakeService, model: Path) -> None:
     error = {"type": "/problems/training-failed", "detail": "The loss is NaN.", "hint": "Lower the learning rate."}
     service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=job_body("failed", error=error))
@@ -90,6 +97,8 @@ def test_what_the_service_refuses_is_2(run: Run, service: FakeService, model: Pa
     [
         ("prune", "absent.keras"),
         ("prune", __file__, "--criterion", "nonsense"),
+        ("prune", __file__, "--training", "{"),
+        ("prune", __file__, "--training", "[1]"),
         ("nonsense",),
         ("jobs", "--limit", "0"),
     ],
