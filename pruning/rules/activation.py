@@ -59,8 +59,8 @@ def prelu(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shap
     labels = context.along(tensor, axis)
     if layer.alpha.shape[axis] == len(labels):
         context.weight(layer.alpha, axis, labels, "through")
-    elif layer.alpha.shape[axis] != 1:
-        raise LockedError("its alpha does not follow the channels")
+    else:
+        context.same_for_all_channels(layer.alpha)
     return [tensor.labels]
 
 

@@ -154,6 +154,10 @@ class Context:
         )
         self.tie(known.labels, labels)
 
+    def same_for_all_channels(self, variable: Any) -> None:
+        """Say that no channels lie on any axis of a variable."""
+        self._spoken_of.add(self._index(variable))
+
     def width(self, key: str, labels: Labels, index: int | None = None) -> None:
         """Say that `config[key]`, or entry `index` of it, counts these channels."""
         known = self._records.widths.setdefault((id(self.layer), key, index), Width(self.layer, key, index, labels))

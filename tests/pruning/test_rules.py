@@ -1,0 +1,178 @@
+"""One table of layers and what pruning may do around each: the contract of every rule.
+
+Each row puts a layer between one that makes channels and one that reads them, and prunes by half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+from keras import layers
+
+from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.graph.groups import ChannelGraph
+from pruning.rules import RULES
+from tests.strategies import randomise
+
+Make = Callable[[], layers.Layer]
+
+LINE, IMAGE, VOLUME, VECTOR = (8, 6), (8, 8, 6), (4, 4, 4, 6), (6,)
+
+FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
+    ("Conv1D", lambda: layers.Conv1D(4, 3), LINE),
+    ("Conv1D causal and dilated", lambda: layers.Conv1D(4, 3, padding="causal", dilation_rate=2), LINE),
+    ("Conv2D", lambda: layers.Conv2D(4, 3), IMAGE),
+    ("Conv2D strided", lambda: layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False), IMAGE),
+    ("Conv2D in conv groups", lambda: layers.Conv2D(6, 3, groups=2), IMAGE),
+    ("Conv2D with one channel a conv group", lambda: layers.Conv2D(12, 3, groups=6), IMAGE),
+    ("Conv3D", lambda: layers.Conv3D(4, 2), VOLUME),
+    ("Conv1DTranspose", lambda: layers.Conv1DTranspose(4, 3, strides=2), LINE),
+    ("Conv2DTranspose", lambda: layers.Conv2DTranspose(4, 3, strides=2, padding="same"), IMAGE),
+    ("Conv3DTranspose", lambda: layers.Conv3DTranspose(4, 2), VOLUME),
+    ("DepthwiseConv1D", lambda: layers.DepthwiseConv1D(3), LINE),
+    ("DepthwiseConv2D", lambda: layers.DepthwiseConv2D(3, depth_multiplier=2, activation="relu"), IMAGE),
+    ("SeparableConv1D", lambda: layers.SeparableConv1D(4, 3), LINE),
+    ("SeparableConv2D", lambda: layers.SeparableConv2D(4, 3, depth_multiplier=3), IMAGE),
+    ("Dense", lambda: layers.Dense(4), VECTOR),
+    ("Dense on an image", lambda: layers.Dense(4, activation="gelu"), IMAGE),
+    ("BatchNormalization", lambda: layers.BatchNormalization(), IMAGE),
+    ("BatchNormalization without scale", lambda: layers.BatchNormalization(scale=False, center=False), VECTOR),
+    ("Activation", lambda: layers.Activation("silu"), IMAGE),
+    ("ELU", lambda: layers.ELU(), IMAGE),
+    ("LeakyReLU", lambda: layers.LeakyReLU(), IMAGE),
+    ("PReLU", lambda: layers.PReLU(), IMAGE),
+    ("PReLU shared", lambda: layers.PReLU(shared_axes=[1, 2]), IMAGE),
+    ("PReLU shared over channels", lambda: layers.PReLU(shared_axes=[3]), IMAGE),
+    ("ReLU", lambda: layers.ReLU(max_value=6.0), IMAGE),
+    ("Softmax over rows", lambda: layers.Softmax(axis=1), IMAGE),
+    ("Identity", lambda: layers.Identity(), IMAGE),
+    ("ActivityRegularization", lambda: layers.ActivityRegularization(l2=0.1), IMAGE),
+    ("Rescaling", lambda: layers.Rescaling(0.5, offset=1.0), IMAGE),
+    ("Dropout", lambda: layers.Dropout(0.5), IMAGE),
+    ("AlphaDropout", lambda: layers.AlphaDropout(0.5), IMAGE),
+    ("GaussianDropout", lambda: layers.GaussianDropout(0.5), IMAGE),
+    ("GaussianNoise", lambda: layers.GaussianNoise(0.5), IMAGE),
+    ("SpatialDropout1D", lambda: layers.SpatialDropout1D(0.5), LINE),
+    ("SpatialDropout2D", lambda: layers.SpatialDropout2D(0.5), IMAGE),
+    ("SpatialDropout3D", lambda: layers.SpatialDropout3D(0.5), VOLUME),
+    ("AveragePooling1D", lambda: layers.AveragePooling1D(2), LINE),
+    ("AveragePooling2D", lambda: layers.AveragePooling2D(2, padding="same"), IMAGE),
+    ("AveragePooling3D", lambda: layers.AveragePooling3D(2), VOLUME),
+    ("MaxPooling1D", lambda: layers.MaxPooling1D(2), LINE),
+    ("MaxPooling2D", lambda: layers.MaxPooling2D(3, strides=1), IMAGE),
+    ("MaxPooling3D", lambda: layers.MaxPooling3D(2), VOLUME),
+    ("GlobalAveragePooling1D", lambda: layers.GlobalAveragePooling1D(), LINE),
+    ("GlobalAveragePooling2D", lambda: layers.GlobalAveragePooling2D(keepdims=True), IMAGE),
+    ("GlobalAveragePooling3D", lambda: layers.GlobalAveragePooling3D(), VOLUME),
+    ("GlobalMaxPooling1D", lambda: layers.GlobalMaxPooling1D(keepdims=True), LINE),
+    ("GlobalMaxPooling2D", lambda: layers.GlobalMaxPooling2D(), IMAGE),
+    ("GlobalMaxPooling3D", lambda: layers.GlobalMaxPooling3D(), VOLUME),
+    ("ZeroPadding1D", lambda: layers.ZeroPadding1D(1), LINE),
+    ("ZeroPadding2D", lambda: layers.ZeroPadding2D(((1, 0), (0, 2))), IMAGE),
+    ("ZeroPadding3D", lambda: layers.ZeroPadding3D(1), VOLUME),
+    ("Cropping1D", lambda: layers.Cropping1D(1), LINE),
+    ("Cropping2D", lambda: layers.Cropping2D(1), IMAGE),
+    ("Cropping3D", lambda: layers.Cropping3D(1), VOLUME),
+    ("UpSampling1D", lambda: layers.UpSampling1D(2), LINE),
+    ("UpSampling2D", lambda: layers.UpSampling2D(2, interpolation="bilinear"), IMAGE),
+    ("UpSampling3D", lambda: layers.UpSampling3D(2), VOLUME),
+    ("Flatten", lambda: layers.Flatten(), IMAGE),
+    ("Reshape", lambda: layers.Reshape((64, 6)), IMAGE),
+    ("Reshape to one axis", lambda: layers.Reshape((-1,)), IMAGE),
+    ("Permute", lambda: layers.Permute((2, 1, 3)), IMAGE),
+    ("RepeatVector", lambda: layers.RepeatVector(3), VECTOR),
+]  # fmt: skip
+
+MERGES = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
+
+LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
+    ("softmax over channels", lambda: layers.Softmax(), IMAGE, "all channels at once"),
+    ("softmax as an activation", lambda: layers.Activation("softmax"), IMAGE, "several channels at once"),
+    ("glu as an activation", lambda: layers.Activation("glu"), IMAGE, "several channels at once"),
+    ("an unknown activation", lambda: layers.Activation(lambda x: x), IMAGE, "not known"),
+    ("LayerNormalization", lambda: layers.LayerNormalization(), IMAGE, "no rule"),
+    ("GroupNormalization", lambda: layers.GroupNormalization(2), IMAGE, "no rule"),
+    ("LSTM", lambda: layers.LSTM(3), LINE, "no rule"),
+    ("Lambda", lambda: layers.Lambda(lambda x: x), IMAGE, "no rule"),
+    ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
+    ("rescaling by channel", lambda: layers.Rescaling([1.0] * 6), IMAGE, "channel by channel"),
+]
+
+
+def around(layer: layers.Layer, shape: tuple[int, ...]) -> keras.Model:
+    """Return stem → layer → head, where the stem makes `shape[-1]` channels."""
+    inputs = keras.Input((*shape[:-1], 3))
+    hidden = layer(layers.Dense(shape[-1], name="stem")(inputs))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(hidden))
+    randomise(model, seed=2)
+    return model
+
+
+@pytest.mark.parametrize(("make", "shape"), [row[1:] for row in FOLLOWED], ids=[row[0] for row in FOLLOWED])
+def test_channels_are_followed_through(make: Make, shape: tuple[int, ...]) -> None:
+    model = around(make(), shape)
+    plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5, seed=1))
+    assert {group.name: len(group.keep) for group in plan.groups}["stem"] < 6
+    small = apply_plan(model, plan)
+    proof = verify(model, small, plan)
+    assert proof.passed, proof
+    assert proof.output_spread > 1e-3
+    assert small.count_params() == plan.params_after
+
+
+@pytest.mark.parametrize(("make", "shape", "reason"), [row[1:] for row in LOCKED], ids=[row[0] for row in LOCKED])
+def test_channels_are_locked_with_a_reason(make: Make, shape: tuple[int, ...], reason: str) -> None:
+    graph = ChannelGraph(around(make(), shape))
+    assert "stem" not in [group.name for group in graph.groups]
+    assert reason in graph.locked["stem"]
+
+
+@pytest.mark.parametrize("kind", MERGES)
+@pytest.mark.parametrize("other", [(8, 8, 6), (1, 1, 6), (8, 8, 1)])
+def test_merges(kind: type[layers.Layer], other: tuple[int, ...]) -> None:
+    first, second = keras.Input((8, 8, 3)), keras.Input((*other[:-1], 3))
+    branches = [layers.Dense(6, name="wide")(first), layers.Dense(other[-1], name="other")(second)]
+    model = keras.Model([first, second], layers.Dense(2)(kind()(branches)))
+    randomise(model, seed=3)
+    plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5))
+    assert verify(model, apply_plan(model, plan), plan).passed
+    coupled = {frozenset(group.layers) for group in plan.groups}
+    assert coupled == ({frozenset({"wide"})} if other[-1] == 1 else {frozenset({"wide", "other"})})
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2, 3])
+def test_concatenation_along_any_axis(axis: int) -> None:
+    inputs = keras.Input((4, 4, 3))
+    branches = [layers.Dense(6, name=name)(inputs) for name in ("left", "right")]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate(axis=axis)(branches)))
+    randomise(model, seed=4)
+    plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5))
+    assert verify(model, apply_plan(model, plan), plan).passed
+    assert len(plan.groups) == (2 if axis in (-1, 3) else 1)
+
+
+def test_channels_first_is_planned_alike() -> None:
+    """No CPU kernel runs channels-first convolutions, but the plan does not run anything."""
+
+    def model(data_format: str) -> keras.Model:
+        arguments: dict[str, Any] = {"data_format": data_format}
+        axis = 1 if data_format == "channels_first" else -1
+        inputs = keras.Input((3, 8, 8) if axis == 1 else (8, 8, 3))
+        hidden = layers.Conv2D(6, 3, name="stem", **arguments)(inputs)
+        hidden = layers.BatchNormalization(axis=axis)(hidden)
+        hidden = layers.DepthwiseConv2D(3, **arguments)(layers.ZeroPadding2D(1, **arguments)(hidden))
+        hidden = layers.MaxPooling2D(2, **arguments)(hidden)
+        return keras.Model(inputs, layers.Dense(2)(layers.Flatten(**arguments)(hidden)))
+
+    spec = PruningSpec(criterion="random", ratio=0.5)
+    first, last = (make_plan(model(data_format), spec) for data_format in ("channels_first", "channels_last"))
+    assert [group.keep for group in first.groups] == [group.keep for group in last.groups]
+    assert (first.params_after, first.macs_after) == (last.params_after, last.macs_after)
+
+
+def test_every_rule_has_a_row() -> None:
+    rows = {type(make()) for _, make, _ in FOLLOWED} | set(MERGES) | {layers.Concatenate}
+    assert set(RULES) <= rows
