@@ -9,9 +9,13 @@ from rich.table import Table
 
 
 def before_after(report: Mapping[str, Any]) -> Table:
-    """Return a table of the uploaded and the delivered model: the first and the last step of `report.json`."""
-    before, after = report["steps"][0], report["steps"][-1]
-    table = Table(title="Before and after", title_justify="left")
+    """Return a table of the model before the first prune and of the delivered one, from `report.json`.
+
+    A model that was trained first is compared as trained, not as it came.
+    """
+    before = [step for step in report["steps"] if step["step"] in ("initial", "training")][-1]
+    after = report["steps"][-1]
+    table = Table(title="Before pruning and after", title_justify="left")
     table.add_column("")
     for heading in ("before", "after", "change"):
         table.add_column(heading, justify="right")
