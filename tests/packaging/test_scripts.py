@@ -37,7 +37,7 @@ def test_install_says_what_is_missing(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path / name)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("bash", "cat", "cut", "dirname", "env", "sha256sum"):
+    for tool in ("bash", "cat", "cut", "dirname", "env", "cksum"):
         (tools / tool).symlink_to(str(shutil.which(tool)))
     environment = {"PATH": str(tools), "HOME": str(tmp_path)}
     done = subprocess.run(
