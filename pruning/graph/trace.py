@@ -51,8 +51,13 @@ def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> lis
         return _walk(records, inner, inputs, prefix=f"{path}/")
     records.layers.setdefault(id(operation), (path, operation))
     shapes: list[Shape] = [tuple(symbol.shape[1:]) for symbol in node.outputs]
-    labels = _ask(Context(records, operation, path), operation, inputs, shapes)
+    labels = _ask(Context(records, operation, path, _constants(node)), operation, inputs, shapes)
     return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+
+
+def _constants(node: Any) -> list[Any]:
+    arguments = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+    return [value for value in arguments if not isinstance(value, keras.KerasTensor)]
 
 
 def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> None:

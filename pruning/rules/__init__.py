@@ -7,6 +7,9 @@ layer; nothing is guessed.
 from __future__ import annotations
 
 from keras import layers
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+from keras.src.ops import nn
+from keras.src.ops import numpy as arrays
 
 from pruning.rules.activation import activation, dropout, elementwise, prelu, rescaling, softmax
 from pruning.rules.context import Rule
@@ -19,6 +22,7 @@ from pruning.rules.convolution import (
 from pruning.rules.dense import dense
 from pruning.rules.merge import merge
 from pruning.rules.normalization import batch_normalization
+from pruning.rules.operations import arithmetic, entrywise
 from pruning.rules.shape import concatenate, flatten, permute, repeat_vector, reshape
 from pruning.rules.spatial import global_pooling, spatial_window
 
@@ -83,4 +87,44 @@ RULES: dict[type, Rule] = {
     layers.Average: merge,
     layers.Maximum: merge,
     layers.Minimum: merge,
+    CustomScaleLayer: merge,
+    arrays.Add: arithmetic,
+    arrays.Subtract: arithmetic,
+    arrays.Multiply: arithmetic,
+    arrays.Divide: arithmetic,
+    arrays.TrueDivide: arithmetic,
+    arrays.Maximum: arithmetic,
+    arrays.Minimum: arithmetic,
+    arrays.Absolute: entrywise,
+    arrays.Clip: entrywise,
+    arrays.Cos: entrywise,
+    arrays.Exp: entrywise,
+    arrays.Log: entrywise,
+    arrays.Negative: entrywise,
+    arrays.Round: entrywise,
+    arrays.Sign: entrywise,
+    arrays.Sin: entrywise,
+    arrays.Sqrt: entrywise,
+    arrays.Square: entrywise,
+    arrays.Tanh: entrywise,
+    nn.Celu: entrywise,
+    nn.Elu: entrywise,
+    nn.Gelu: entrywise,
+    nn.HardShrink: entrywise,
+    nn.HardSigmoid: entrywise,
+    nn.HardSilu: entrywise,
+    nn.HardTanh: entrywise,
+    nn.LeakyRelu: entrywise,
+    nn.LogSigmoid: entrywise,
+    nn.Relu: entrywise,
+    nn.Relu6: entrywise,
+    nn.Selu: entrywise,
+    nn.Sigmoid: entrywise,
+    nn.Silu: entrywise,
+    nn.SoftShrink: entrywise,
+    nn.Softplus: entrywise,
+    nn.Softsign: entrywise,
+    nn.SparsePlus: entrywise,
+    nn.Squareplus: entrywise,
+    nn.TanhShrink: entrywise,
 }

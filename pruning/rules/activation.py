@@ -40,9 +40,15 @@ def elementwise(context: Context, layer: Any, inputs: list[Tensor], outputs: lis
 
 def dropout(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Elementwise, unless a noise shape counts channels."""
-    if getattr(layer, "noise_shape", None) is not None:
-        raise LockedError("its noise_shape may count channels")
-    return [single(inputs).labels]
+    labels = single(inputs).labels
+    noise_shape = getattr(layer, "noise_shape", None)
+    if noise_shape is not None:
+        counted = [size not in (None, 1) for size in noise_shape[1:]]
+        if len(counted) != labels.ndim or any(
+            size > 1 and fixed for size, fixed in zip(labels.shape, counted, strict=True)
+        ):
+            raise LockedError("its noise_shape counts channels")
+    return [labels]
 
 
 def rescaling(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

@@ -99,14 +99,16 @@ class Context:
         records: Where everything is written down.
         layer: The layer, or operation, that is called.
         path: Its path in the model, for reasons and plans.
+        constants: Arguments of the call that are no tensors of the graph.
     """
 
-    def __init__(self, records: Records, layer: Any, path: str) -> None:
+    def __init__(self, records: Records, layer: Any, path: str, constants: Sequence[Any] = ()) -> None:
         self._records = records
         self._index_of = {id(variable): index for index, variable in enumerate(getattr(layer, "variables", ()))}
         self._spoken_of: set[int] = set()
         self.layer = layer
         self.path = path
+        self.constants = constants
 
     def new(self, key: str, num_channels: int) -> Labels:
         """Return labels for channels that the layer makes; the same ones at each call of a shared layer."""

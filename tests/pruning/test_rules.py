@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
@@ -20,6 +22,13 @@ from tests.strategies import randomise
 Make = Callable[[], layers.Layer]
 
 LINE, IMAGE, VOLUME, VECTOR = (8, 6), (8, 8, 6), (4, 4, 4, 6), (6,)
+
+ENTRYWISE = [
+    ops.absolute, ops.cos, ops.round, ops.sign, ops.sin, ops.tanh, ops.celu, ops.elu, ops.gelu,
+    ops.hard_shrink, ops.hard_sigmoid, ops.hard_silu, ops.hard_tanh, ops.leaky_relu, ops.log_sigmoid, ops.relu,
+    ops.relu6, ops.selu, ops.sigmoid, ops.silu, ops.soft_shrink, ops.softplus, ops.softsign, ops.sparse_plus,
+    ops.squareplus, ops.tanh_shrink,
+]  # fmt: skip
 
 FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("Conv1D", lambda: layers.Conv1D(4, 3), LINE),
@@ -84,6 +93,19 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("Reshape to one axis", lambda: layers.Reshape((-1,)), IMAGE),
     ("Permute", lambda: layers.Permute((2, 1, 3)), IMAGE),
     ("RepeatVector", lambda: layers.RepeatVector(3), VECTOR),
+    ("Dropout of whole channels", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, None)), IMAGE),
+    ("CustomScaleLayer", lambda: lambda x: CustomScaleLayer(scale=0.3)([x, x]), IMAGE),
+    ("x + 3", lambda: lambda x: x + 3, IMAGE),
+    ("3 - x", lambda: lambda x: 3 - x, IMAGE),
+    ("x * x", lambda: lambda x: x * x, IMAGE),
+    ("x / 2", lambda: lambda x: x / 2, IMAGE),
+    ("divide", lambda: lambda x: ops.divide(x, 2.0), IMAGE),
+    ("maximum", lambda: lambda x: ops.maximum(x, 0.1), IMAGE),
+    ("minimum", lambda: lambda x: ops.minimum(x, -x), IMAGE),
+    ("clip", lambda: lambda x: ops.clip(x, -0.5, 0.5), IMAGE),
+    ("log of positive numbers", lambda: lambda x: ops.log(ops.exp(x) + 1.0), IMAGE),
+    ("root of a square", lambda: lambda x: ops.sqrt(ops.square(x) + 0.01), IMAGE),
+    *((function.__name__, lambda function=function: function, IMAGE) for function in ENTRYWISE),
 ]  # fmt: skip
 
 MERGES = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
@@ -97,6 +119,7 @@ LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("GroupNormalization", lambda: layers.GroupNormalization(2), IMAGE, "no rule"),
     ("LSTM", lambda: layers.LSTM(3), LINE, "no rule"),
     ("Lambda", lambda: layers.Lambda(lambda x: x), IMAGE, "no rule"),
+    ("a constant for each channel", lambda: lambda x: x + np.ones(6, "float32"), IMAGE, "constant array"),
     ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
     ("rescaling by channel", lambda: layers.Rescaling([1.0] * 6), IMAGE, "channel by channel"),
 ]
@@ -174,5 +197,6 @@ def test_channels_first_is_planned_alike() -> None:
 
 
 def test_every_rule_has_a_row() -> None:
-    rows = {type(make()) for _, make, _ in FOLLOWED} | set(MERGES) | {layers.Concatenate}
-    assert set(RULES) <= rows
+    models = [around(make(), shape) for _, make, shape in FOLLOWED]
+    rows = {type(layer) for model in models for layer in model.operations}
+    assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate}
