@@ -12,10 +12,13 @@ import numpy as np
 from pruning.data import Data
 from pruning.errors import DataError, SpecError
 from pruning.graph.models import last_layer, outputs_by_name
+from pruning.rebuild import fresh_compile_arguments
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
 
 _DEFAULT_LEARNING_RATE = 1e-3
 _CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
+
+_NOT_FOR_USE = ("Loss", "Metric", "Optimizer", "LossScaleOptimizer")
 
 _ENTRYWISE = ("categorical_crossentropy", "mean_squared_error", "mean_absolute_error")
 """Losses that compare targets and outputs entry by entry."""
@@ -39,29 +42,18 @@ class Compiling:
 
     def __init__(self, model: keras.Model, training: TrainingSpec, data: Data) -> None:
         self.notes: list[str] = []
-        known: dict[str, Any] = dict(model.get_compile_config() or {}) if model.compiled else {}
-        arguments = dict(model._compile_config.config) if model.compiled else {}
-        self._named = {item.__name__: item for item in keras.tree.flatten(arguments) if hasattr(item, "__name__")}
+        self._model = model
+        self._training = training
         self._outputs = outputs_by_name(model)
-        loss = _loss(training) or known.get("loss")
+        self._check_names(training.loss, "training.loss")
+        self._check_names(training.metrics, "training.metrics")
+        compiled = self._compiled()
+        loss = _loss(training)
+        loss = compiled.get("loss") if loss is None else self._with_logits(loss)
         if loss is None:
-            loss = self._infer_loss(data)
-        metrics = _metrics(training) or known.get("metrics")
-        if metrics is None:
-            metrics = ["accuracy"] if _loss_name(loss) in _CROSSENTROPY else []
-        self._loss = self._with_logits(loss) if training.loss is not None or "loss" not in known else loss
-        self._config = {
-            "loss": self._loss,
-            "loss_weights": known.get("loss_weights") if training.loss is None else None,
-            "metrics": metrics,
-            "weighted_metrics": known.get("weighted_metrics"),
-        }
-        self._optimizer = _optimizer(training) or known.get("optimizer") or "adam"
-        self._kept: dict[str, Any] = {
-            key: known[key] for key in ("run_eagerly", "steps_per_execution", "jit_compile") if key in known
-        }
-        optimizer = self._deserialize({"optimizer": self._optimizer}, field="training.optimizer")["optimizer"]
-        self.learning_rate = training.learning_rate or _rate_of(keras.optimizers.get(optimizer))
+            loss = self._with_logits(self._infer_loss(data))
+        self._loss = loss
+        self.learning_rate = training.learning_rate or _rate_of(keras.optimizers.get(self._arguments()["optimizer"]))
 
     def compile(self, model: keras.Model, *, for_delivery: bool = False) -> None:
         """Compile a model with a fresh optimizer.
@@ -74,18 +66,47 @@ class Compiling:
         Raises:
             SpecError: Keras does not know a name, or refuses an option.
         """
-        config = self._deserialize({**self._config, "optimizer": self._optimizer}, field="training")
-        optimizer = keras.optimizers.get(config.pop("optimizer"))
+        arguments = self._arguments()
+        optimizer = keras.optimizers.get(arguments.pop("optimizer"))
         if not for_delivery:
             optimizer.learning_rate = self.learning_rate
-        # XLA halves the training speed of small networks on a CPU with TensorFlow.
-        execution: dict[str, Any] = {"jit_compile": keras.backend.backend() != "tensorflow"}
-        if for_delivery:
-            execution = self._kept
+            # XLA halves the training speed of small networks on a CPU with TensorFlow.
+            arguments |= {"jit_compile": keras.backend.backend() != "tensorflow", "run_eagerly": False}
         try:
-            model.compile(optimizer=optimizer, **config, **execution)
+            model.compile(optimizer=optimizer, **arguments)
         except (TypeError, ValueError) as error:
             raise SpecError(f"Keras refuses the training options: {_first_line(error)}", field="training") from error
+
+    def _compiled(self) -> dict[str, Any]:
+        """Return what the model came compiled with, made afresh; nothing if it did not."""
+        return fresh_compile_arguments(self._model) if self._model.compiled else {}
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of `compile`, with everything that has a state made afresh."""
+        arguments = self._compiled()
+        arguments["loss"] = _built(self._loss, "training.loss")
+        if self._training.loss is not None:
+            arguments["loss_weights"] = None
+        metrics = _metrics(self._training)
+        if metrics is None and arguments.get("metrics") is None:
+            metrics = ["accuracy"] if _loss_name(self._loss) in _CROSSENTROPY else []
+        if metrics is not None:
+            arguments["metrics"] = _built(metrics, "training.metrics")
+        optimizer = _optimizer(self._training)
+        if optimizer is not None:
+            arguments["optimizer"] = _built(optimizer, "training.optimizer")
+        arguments.setdefault("optimizer", "adam")
+        return arguments
+
+    def _check_names(self, wishes: Any, field: str) -> None:
+        unknown = set(wishes) - set(self._outputs) if isinstance(wishes, dict) else set()
+        if unknown:
+            raise SpecError(
+                "A name is that of no output of the model.",
+                field=field,
+                received=", ".join(sorted(unknown)),
+                expected=f"some of {', '.join(self._outputs)}",
+            )
 
     def fit_targets(self, data: Data) -> Data:
         """Return the data with targets in the form that the loss takes, after checking labels.
@@ -113,6 +134,13 @@ class Compiling:
             _check_labels(target, shape[-1], field)
             self._note(f"the labels of {name} were one-hot encoded for {kind}")
             return np.eye(shape[-1], dtype=np.float32)[target.reshape(-1).astype(np.int64)]
+        elif kind == "binary_crossentropy" and (target.min() < 0 or target.max() > 1):
+            raise DataError(
+                "The targets of binary_crossentropy are no probabilities.",
+                field=field,
+                received=f"numbers from {target.min()} to {target.max()}",
+                expected="numbers from 0 to 1",
+            )
         elif kind in _ENTRYWISE and not _matches(target, shape):
             raise DataError(
                 f"The targets do not fit output {name!r}.",
@@ -156,20 +184,28 @@ class Compiling:
         class_name = "".join(word.capitalize() for word in _loss_name(loss).split("_"))
         return _object("keras.losses", class_name, {"from_logits": True})
 
-    def _deserialize(self, config: dict[str, Any], field: str) -> dict[str, Any]:
-        try:
-            with keras.utils.custom_object_scope(self._named):
-                return dict(keras.saving.deserialize_keras_object(config))
-        except (TypeError, ValueError, AttributeError) as error:
-            raise SpecError(
-                f"Keras does not know what to compile with: {_first_line(error)}",
-                field=field,
-                expected="names and options of Keras losses, optimizers and metrics",
-            ) from error
-
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _built(config: Any, field: str) -> Any:
+    """Make Keras objects of configs; names, functions and objects stay as they are."""
+    if isinstance(config, list):
+        return [_built(each, field) for each in config]
+    if isinstance(config, dict) and "class_name" not in config:
+        return {name: _built(each, field) for name, each in config.items()}
+    if not isinstance(config, dict):
+        return config
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"Keras refuses the options: {_first_line(error)}",
+            field=field,
+            received=f"{config['class_name']} with {', '.join(config['config']) or 'no options'}",
+            expected="the constructor's own arguments",
+        ) from error
 
 
 def _object(module: str, class_name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,11 +218,14 @@ def _resolve(name: KerasName, module: Any, field: str) -> Any:
     wanted = name.name if isinstance(name, NamedOptions) else name
     squashed = wanted.replace("_", "").lower()
     classes = {
-        attribute.lower(): attribute for attribute in dir(module) if isinstance(getattr(module, attribute), type)
+        attribute.lower(): attribute
+        for attribute in dir(module)
+        if isinstance(getattr(module, attribute), type) and attribute not in _NOT_FOR_USE
     }
-    if squashed in classes and (options or module is keras.optimizers):
+    by_class = options or module is keras.optimizers or wanted in classes.values()
+    if squashed in classes and by_class:
         return _object(module.__name__.replace("._tf_keras", ""), classes[squashed], options)
-    if not options:
+    if not options and wanted not in _NOT_FOR_USE:
         try:
             module.get(wanted)
         except (TypeError, ValueError):
@@ -228,9 +267,13 @@ def _optimizer(training: TrainingSpec) -> Any:
 
 
 def _loss_name(loss: Any) -> str:
-    if isinstance(loss, dict):
-        loss = loss["config"] if isinstance(loss.get("config"), str) else loss.get("class_name", "")
-    name = str(loss)
+    """Return the name of a loss in snake case, whether it is given by name, as a function, object or config."""
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return str(loss)
+    name = str(loss.get("class_name", "")) if isinstance(loss, dict) else getattr(loss, "__name__", type(loss).__name__)
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() if name != name.lower() else name
 
 

@@ -49,8 +49,8 @@ class Data:
         if isinstance(data, Mapping):
             parts = _from_mapping(data)
         elif isinstance(data, (tuple, list)) and len(data) == 2:
-            if all(isinstance(half, (tuple, list)) and len(half) == 2 for half in data):
-                parts = dict(zip(("x_train", "y_train", "x_val", "y_val"), [*data[0], *data[1]], strict=True))
+            if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 and _is_pair(data[1]):
+                parts = dict(zip(("x_train", "y_train", "x_val", "y_val"), [*data[0], *(data[1] or ())], strict=False))
             else:
                 parts = dict(zip(("x_train", "y_train"), data, strict=True))
         else:
@@ -60,15 +60,16 @@ class Data:
                 received=type(data).__name__,
                 expected="(x, y), ((x, y), (x_val, y_val)) or a dict with x_train, y_train, x_val, y_val",
             )
+        parts = {name: part for name, part in parts.items() if part is not None}
         for required in ("x_train", "y_train"):
-            if required not in parts:
+            if required not in parts or (isinstance(parts[required], Mapping) and not parts[required]):
                 raise DataError(
                     f"There is no {required}.",
                     field=f"dataset.{required}",
                     received=", ".join(parts) or "nothing",
                     expected="x_train, y_train and, if there is a validation set, x_val, y_val",
                 )
-        made = cls(**{name: _named(parts.get(name, {})) for name in ("x_train", "y_train", "x_val", "y_val")})
+        made = cls(**{name: _named(parts.get(name, {}), name) for name in ("x_train", "y_train", "x_val", "y_val")})
         made._check()
         return made
 
@@ -148,12 +149,12 @@ class Data:
 def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for key, value in data.items():
-        split, _, name = key.partition(".")
+        split, _, name = str(key).partition(".")
         if split not in ("x_train", "y_train", "x_val", "y_val"):
             raise DataError(
                 f"The array name {key!r} is not known.",
                 field="dataset",
-                received=", ".join(data),
+                received=", ".join(str(name) for name in data),
                 expected="x_train, y_train, x_val, y_val, or with several inputs x_train.<name>",
             )
         if name:
@@ -163,10 +164,31 @@ def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _named(value: Any) -> Arrays:
+def _is_pair(value: Any) -> bool:
+    return value is None or (isinstance(value, (tuple, list)) and len(value) == 2)
+
+
+def _named(value: Any, split: str) -> Arrays:
     if isinstance(value, Mapping):
-        return {str(name): np.asanyarray(array) for name, array in value.items()}
-    return {"": np.asanyarray(value)}
+        return {str(name): _array(array, _label(split, str(name))) for name, array in value.items()}
+    if isinstance(value, (tuple, list)) and value and all(isinstance(each, np.ndarray) for each in value):
+        return {f"#{number}": _array(array, f"{split}[{number}]") for number, array in enumerate(value)}
+    return {"": _array(value, split)}
+
+
+def _array(value: Any, label: str) -> np.ndarray:
+    try:
+        array: np.ndarray = np.asanyarray(value)
+    except ValueError:
+        array = np.asanyarray(None)
+    if array.ndim == 0:
+        raise DataError(
+            f"{label} is no array of samples.",
+            field=f"dataset.{label}",
+            received=type(value).__name__,
+            expected="an array whose first axis counts samples",
+        )
+    return array
 
 
 def _label(split: str, name: str) -> str:
@@ -200,6 +222,8 @@ def _check_values(array: np.ndarray, label: str) -> None:
 
 
 def _by_name(arrays: Arrays, tensors: Mapping[str, Any], split: str) -> Arrays:
+    if list(arrays) == [f"#{number}" for number in range(len(tensors))]:
+        return dict(zip(tensors, arrays.values(), strict=True))
     if set(arrays) == {""} and len(tensors) == 1:
         return {next(iter(tensors)): arrays[""]}
     if set(arrays) != set(tensors):

@@ -17,12 +17,13 @@ from pruning.graph.groups import ChannelGraph
 from pruning.measure import file_size_bytes
 from pruning.plan import LayerPlan, PruningPlan, compose
 from pruning.progress import OnProgress, Phase, Progress
-from pruning.proof import Proof, verify
+from pruning.proof import Proof, prove
+from pruning.rebuild import copy_model
 from pruning.recovery import History, Recovery
 from pruning.report import PruningReport, Step, StepReport
-from pruning.selection import Extent, check_patterns, describe, plan_prune, require_prunable
+from pruning.selection import Extent, check_patterns, describe, kept_channels, plan_prune, require_prunable
 from pruning.spec import PruningSpec, TrainingSpec
-from pruning.surgery import apply_plan, rebuild
+from pruning.surgery import prune_channels
 
 _MAX_ITERATIONS = 1000
 _PHASES: dict[Step, Phase] = {
@@ -84,11 +85,13 @@ def prune(
         CriterionError: The criterion returned something unusable.
         VerificationError: A pruned model was not proven right.
     """
+    spec = PruningSpec.model_validate(spec)
+    training = TrainingSpec() if training is None else TrainingSpec.model_validate(training)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)
-    run = _Run(spec, training or TrainingSpec(), graph, on_progress or (lambda progress: None), list(notes))
-    current = rebuild(model, lambda layer, config: config, lambda layer, values: values)
+    run = _Run(spec, training, graph, on_progress or (lambda progress: None), list(notes))
+    current = copy_model(model)
     if data is not None:
         run.use(current, Data.of(data))
     run.measure("initial", current)
@@ -144,11 +147,12 @@ class _Run:
             self.iteration = index + 1
             self._tell("pruning", 0.0)
             started = time.monotonic()
-            small = apply_plan(model, plan)
-            proof = verify(model, small, plan)
+            stays = graph.stays(kept_channels(graph, plan))
+            small = prune_channels(graph, stays)
+            proof = prove(graph, stays, small.model)
             proof.require()
             self.plan = compose(self.plan, plan)
-            model, graph = small, ChannelGraph(small)
+            model, graph = small.model, small
             self.measure("pruning", model, started, proof, plan.layers)
             self._done_units += 1
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)

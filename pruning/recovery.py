@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from pruning.batches import Batches
 from pruning.compiling import Compiling
 from pruning.data import Data
-from pruning.errors import TrainingError
+from pruning.errors import PruningError, TrainingError
 from pruning.graph.models import last_layer, require_graph
+from pruning.rebuild import rebuild
 from pruning.spec import TrainingSpec
-from pruning.surgery import rebuild
 
 _RECALIBRATION_BATCHES = 10
 
@@ -43,7 +44,8 @@ class Recovery:
         self._compiling.compile(model)
         batches = self._validation_batches(model)
         results = _guarded(lambda: model.evaluate(batches, verbose=0, return_dict=True))
-        return {name: float(value) for name, value in results.items()}
+        # A metric that gives a figure for each class is reported as their mean.
+        return {name: float(np.mean(value)) for name, value in results.items()}
 
     def train(self, model: keras.Model, num_epochs: int, phase_seed: int, on_epoch: OnEpoch) -> History:
         """Train a model in place.
@@ -65,23 +67,13 @@ class Recovery:
         batches = self._training_batches(model, phase_seed)
         validation = self._validation_batches(model)
         schedule = _Schedule(self._training, self._compiling.learning_rate, num_epochs * len(batches))
-        callbacks = [schedule, _Watch(on_epoch, num_epochs, len(batches))]
-        history = _guarded(
-            lambda: (
-                trained.fit(
-                    batches,
-                    validation_data=validation,
-                    epochs=num_epochs,
-                    verbose=0,
-                    shuffle=False,
-                    callbacks=callbacks,
-                ).history
-            )
-        )
+        watch = _Watch(on_epoch, num_epochs, len(batches))
+        fit = {"validation_data": validation, "epochs": num_epochs, "verbose": 0, "shuffle": False}
+        history = _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], **fit).history, watch)
         if trained is not model:
             for source, target in zip(trained.variables, model.variables, strict=True):
                 target.assign(source)
-        return {name: [float(value) for value in values] for name, values in history.items()}
+        return {name: [float(np.mean(value)) for value in values] for name, values in history.items()}
 
     def recalibrate(self, model: keras.Model) -> None:
         """Measure the statistics of every BatchNormalization anew, in place, on some training batches.
@@ -131,7 +123,7 @@ class Recovery:
                 config["dtype"] = policy
             return config
 
-        return rebuild(model, edit, lambda layer, values: values)
+        return rebuild(model, edit, lambda layer, values: values).model
 
 
 class _Schedule(keras.callbacks.Callback):
@@ -163,6 +155,7 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self._on_epoch, self._num_epochs, self._num_batches = on_epoch, num_epochs, num_batches
         self._epoch, self._told = 1, time.monotonic()
+        self.failure: Exception | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch + 1
@@ -186,7 +179,11 @@ class _Watch(keras.callbacks.Callback):
 
     def _tell(self, share: float, logs: Any) -> None:
         self._told = time.monotonic()
-        self._on_epoch(self._epoch, share, {name: float(value) for name, value in (logs or {}).items()})
+        try:
+            self._on_epoch(self._epoch, share, {name: float(np.mean(value)) for name, value in (logs or {}).items()})
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 def _batch_normalizations(model: keras.Model) -> list[Any]:
@@ -199,11 +196,16 @@ def _structures(model: keras.Model) -> tuple[Any, Any]:
     return graph._inputs_struct, graph._outputs_struct
 
 
-def _guarded(run: Callable[[], Any]) -> Any:
-    """Run Keras on the user's data and turn its complaint about them into ours."""
+def _guarded(run: Callable[[], Any], watch: _Watch | None = None) -> Any:
+    """Run Keras on the user's data and turn its complaint about them into ours; the caller's own errors pass."""
     try:
         return run()
-    except (ValueError, TypeError) as error:
+    except PruningError:
+        raise
+    except Exception as error:
+        # Each backend has its own errors for labels and shapes that do not fit.
+        if watch is not None and error is watch.failure:
+            raise
         raise TrainingError(
             f"Keras could not train on the data: {str(error).strip().splitlines()[0][:300]}",
             field="training",

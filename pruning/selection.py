@@ -147,6 +147,15 @@ def kept_channels(graph: ChannelGraph, plan: PruningPlan) -> Keep:
             expected=f"a plan for fingerprint {graph.fingerprint[:12]}…",
             hint="Replay a plan on the model it was made for, or on one retrained from it.",
         )
+    known = {group.name: group.num_channels for group in graph.groups}
+    if known != {group.name: group.num_channels for group in plan.groups}:
+        raise PlanError(
+            "The plan's channel groups are not those of the model.",
+            field="plan.groups",
+            received=", ".join(f"{group.name} ({group.num_channels})" for group in plan.groups),
+            expected=", ".join(f"{name} ({count})" for name, count in known.items()),
+            hint="Plans are not meant to be edited by hand.",
+        )
     return {group.name: np.asarray(group.keep) for group in plan.groups}
 
 
@@ -237,7 +246,15 @@ def _largest(holds: Callable[[float], bool]) -> float:
 
 def _select(graph: ChannelGraph, group: ChannelGroup, criterion: Criterion, num_keep: int, seed: int) -> np.ndarray:
     channels = Channels(group.name, group.num_channels, seed, lambda: filters(graph, group))
-    keep = np.asarray(criterion.select(channels, num_keep))
+    try:
+        keep = np.asarray(criterion.select(channels, num_keep))
+    except (TypeError, ValueError) as error:
+        raise CriterionError(
+            f"{type(criterion).__name__} failed on group {group.name!r}.",
+            field="pruning.criterion",
+            received=f"{type(error).__name__}: {error}",
+            expected=f"{num_keep} different indices within 0..{group.num_channels - 1}",
+        ) from error
     valid = (
         keep.shape == (num_keep,)
         and np.issubdtype(keep.dtype, np.integer)
@@ -273,5 +290,7 @@ def filters(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
 
 
 def _why_nothing(graph: ChannelGraph) -> str:
+    if graph.groups:
+        return f"{len(graph.groups)} channel groups, all of them excluded or too narrow"
     reasons = [f"{path}: {reason}" for path, reason in graph.locked.items()]
     return "; ".join(reasons[:5]) or "no layer that makes channels is left to choose from"

@@ -36,7 +36,10 @@ def randomise_statistics(model: keras.Model, seed: int = 0) -> None:
         if layer.beta is not None:
             layer.beta.assign(generator.normal(0, 0.3, layer.beta.shape))
     if layers:
-        model(generator.normal(size=(4, *(size or 128 for size in model.input_shape[1:]))).astype("float32"), training=True)
+        model(
+            generator.normal(size=(4, *(size or 128 for size in model.input_shape[1:]))).astype("float32"),
+            training=True,
+        )
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         deviation = np.sqrt(keras.ops.convert_to_numpy(layer.moving_variance))

@@ -67,7 +67,11 @@ class ScoreCriterion(Criterion):
 
     @final
     def select(self, channels: Channels, num_keep: int) -> np.ndarray:
-        importance = np.asarray(self.score(channels))
+        try:
+            # In float64: negated, unsigned scores would wrap round.
+            importance = np.asarray(self.score(channels), dtype=np.float64)
+        except (TypeError, ValueError):
+            importance = np.full(0, np.nan)
         if importance.shape != (channels.num_channels,) or not np.all(np.isfinite(importance)):
             raise CriterionError(
                 f"{type(self).__name__} returned no usable importance for group {channels.name!r}.",

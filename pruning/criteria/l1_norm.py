@@ -23,5 +23,6 @@ class L1Norm(ScoreCriterion):
         importance = np.zeros(channels.num_channels)
         # In blocks, because a temporary of the size of VGG16's first dense kernel costs more than the sum.
         for start in range(0, weights.shape[1], self.block):
-            importance += np.abs(weights[:, start : start + self.block]).sum(axis=1)
+            block = weights[:, start : start + self.block].astype(np.float32, copy=False)
+            importance += np.abs(block).sum(axis=1, dtype=np.float64)
         return importance

@@ -47,14 +47,15 @@ class ChannelGraph:
 
     Args:
         model: A functional or Sequential model. It is read, never changed.
+        records: What tracing it would say, if that is known already.
 
     Raises:
         ModelError: The model has no graph that can be traced.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, records: Records | None = None) -> None:
         self.model = model
-        self.records: Records = trace(model)
+        self.records = trace(model) if records is None else records
         self.channel_of, num_channels, self._reasons = _couple(self.records)
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())

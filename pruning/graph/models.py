@@ -57,13 +57,29 @@ def call_nodes(graph: Functional) -> Iterator[Any]:
 
 def inputs_by_name(model: Any) -> dict[str, Any]:
     """Return the model's input tensors by the names of their input layers."""
-    return {tensor._keras_history.operation.name: tensor for tensor in require_graph(model).inputs}
+    graph = require_graph(model)
+    names = _keys(graph._inputs_struct) or [tensor._keras_history.operation.name for tensor in graph.inputs]
+    return dict(zip(names, graph.inputs, strict=True))
 
 
 def outputs_by_name(model: Any) -> dict[str, Any]:
     """Return the model's output tensors by the names under which Keras takes their losses."""
     graph = require_graph(model)
-    return dict(zip(graph.output_names, graph.outputs, strict=True))
+    names = _keys(graph._outputs_struct) or list(graph.output_names)
+    if len(set(names)) < len(names):
+        raise ModelError(
+            "Two outputs of the model come from one layer, so that targets cannot be told apart by name.",
+            field="model",
+            received=", ".join(names),
+            expected="outputs of different names",
+            hint="Pass one of them through keras.layers.Identity(name=...).",
+        )
+    return dict(zip(names, graph.outputs, strict=True))
+
+
+def _keys(structure: Any) -> list[str] | None:
+    """Return the names that a model gives its tensors itself, in the order in which Keras flattens them."""
+    return sorted(structure) if isinstance(structure, dict) else None
 
 
 def last_layer(tensor: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.errors import ModelError
 from pruning.graph.models import call_nodes, functional_graph, require_graph
 from pruning.rules import RULES
 from pruning.rules.context import Context, Labels, LockedError, Records, Shape, Tensor
@@ -35,7 +36,7 @@ def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str) -> li
     for node in call_nodes(graph):
         arguments = [
             known.get(id(symbol)) or _fixed(symbol)  # A tensor from outside the graph is a constant.
-            for symbol in node.arguments.keras_tensors
+            for symbol in _tensors(node)
         ]
         outputs = _call(records, node, arguments, prefix)
         known.update((id(symbol), tensor) for symbol, tensor in zip(node.outputs, outputs, strict=True))
@@ -50,9 +51,29 @@ def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> lis
         _enter(records, inner, inputs, prefix=f"{path}/")
         return _walk(records, inner, inputs, prefix=f"{path}/")
     records.layers.setdefault(id(operation), (path, operation))
+    for weight in getattr(operation, "weights", ()):
+        owner = records.owners.setdefault(id(weight), operation.name)
+        if owner != operation.name:
+            raise ModelError(
+                "Two layers share a weight, which copies of them would not.",
+                field="model",
+                received=f"{weight.path} in {owner} and in {operation.name}",
+                expected="weights shared only by calling the same layer twice",
+            )
     shapes: list[Shape] = [tuple(symbol.shape[1:]) for symbol in node.outputs]
     labels = _ask(Context(records, operation, path, _constants(node)), operation, inputs, shapes)
     return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+
+
+def _tensors(node: Any) -> list[Any]:
+    """Return the tensors of a call in the order in which the called layer takes them."""
+    inner = functional_graph(node.operation)
+    first = node.arguments.args[0] if node.arguments.args else None
+    if inner is not None and isinstance(first, dict):
+        names = [symbol._keras_history.operation.name for symbol in inner.inputs]
+        if set(names) == set(first):
+            return [first[name] for name in names]
+    return list(node.arguments.keras_tensors)
 
 
 def _constants(node: Any) -> list[Any]:
@@ -73,6 +94,8 @@ def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> N
 def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape]) -> list[Labels]:
     rule = RULES.get(type(operation))
     try:
+        if any(np.ndim(constant) > 0 for constant in context.constants):
+            raise LockedError("one of its arguments is a constant array, which would have to be cut with the channels")
         if rule is None:
             raise LockedError(f"there is no rule for {type(operation).__module__}.{type(operation).__name__}")
         labels = rule(context, operation, inputs, shapes)

@@ -18,10 +18,15 @@ CHANNELWISE_ACTIVATIONS = frozenset(
 )  # fmt: skip
 """Activation functions in which no channel looks at another; softmax and glu are not among them."""
 
+CHANNELWISE_LAYERS = (keras.layers.ELU, keras.layers.LeakyReLU, keras.layers.ReLU)
+"""Layers without weights that may stand for an activation function."""
+
 
 def require_channelwise(context: Context, activation: Any, labels: Labels) -> None:
     """Lock the channels that go into an activation which mixes them, or which is not known."""
-    if activation is not None and activation not in CHANNELWISE_ACTIVATIONS:
+    if activation is None or type(activation) in CHANNELWISE_LAYERS:
+        return
+    if activation not in CHANNELWISE_ACTIVATIONS:
         name = getattr(activation, "__name__", type(activation).__name__)
         context.fix(labels, f"activation {name} of {context.path} looks at several channels at once, or is not known")
 

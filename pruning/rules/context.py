@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -89,7 +89,36 @@ class Records:
     made: dict[tuple[int, str], Labels] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
     locked: dict[str, str] = field(default_factory=dict)
+    owners: dict[int, str] = field(default_factory=dict)
     num_labels: int = 1
+
+    def after(self, stays: np.ndarray, copies: Mapping[int, Any]) -> Records:
+        """Return the records of the model that surgery made of this one.
+
+        Tracing the new model instead could couple its channels in another way: a convolution with one channel left
+        in each conv group looks like a depthwise one.
+
+        Args:
+            stays: Whether each label stays, shape `(num_labels,)`.
+            copies: Id of each layer → its copy in the new model.
+        """
+
+        def left(labels: Labels) -> Labels:
+            kept: Labels = np.compress(stays[labels], labels)
+            return kept
+
+        axes = [replace(axis, layer=copies[id(axis.layer)], labels=left(axis.labels)) for axis in self.axes.values()]
+        widths = [
+            replace(width, layer=copies[id(width.layer)], labels=left(width.labels)) for width in self.widths.values()
+        ]
+        return replace(
+            self,
+            axes={(id(axis.layer), axis.variable_index, axis.axis): axis for axis in axes},
+            widths={(id(width.layer), width.key, width.index): width for width in widths},
+            multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
+            spans=[left(labels) for labels in self.spans],
+            layers={id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()},
+        )
 
 
 class Context:

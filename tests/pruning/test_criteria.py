@@ -76,3 +76,14 @@ def test_unknown_criterion(unknown: object) -> None:
 def test_the_abstraction_cannot_be_used_bare() -> None:
     with pytest.raises(TypeError):
         Criterion()  # type: ignore[abstract]
+
+
+def test_unsigned_scores_do_not_wrap_round() -> None:
+    kept = resolve_criterion(lambda weights: np.arange(8, dtype="uint8")).select(channels(np.ones((8, 1))), 4)
+    assert sorted(kept.tolist()) == [4, 5, 6, 7]
+
+
+def test_l1_norm_of_half_precision_is_summed_in_full() -> None:
+    weights = np.random.default_rng(0).normal(size=(64, 4096)).astype("float16")
+    kept = resolve_criterion("l1_norm").select(channels(weights), 32)
+    assert set(kept.tolist()) == set(np.argsort(np.abs(weights.astype("float64")).sum(axis=1))[-32:].tolist())

@@ -33,12 +33,29 @@ def test_forms(form: Any) -> None:
         ((X, np.array(list("abcdefghij"))), "dataset.y_train", "does not hold numbers"),
         ({"x_train": X, "y_train": Y, "x_val": X}, "dataset", "different numbers"),
         ("digits.csv", "dataset", "str"),
+        ((X, None), "dataset.y_train", "no y_train"),
+        (({}, {}), "dataset.x_train", "no x_train"),
+        ((5, 5), "dataset.x_train", "int"),
+        ({1: X}, "dataset", "'1'|1"),
+        (([[1, 2], [3]], Y), "dataset.x_train", "list"),
     ],
 )
 def test_what_is_refused(form: Any, field: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         Data.of(form)
     assert caught.value.field == field
+
+
+def test_no_validation_set_may_be_said_in_so_many_words() -> None:
+    assert Data.of(((X, Y), None)).num_val == 0
+    assert Data.of({"x_train": X, "y_train": Y, "x_val": None, "y_val": None}).num_val == 0
+
+
+def test_lists_of_arrays_are_taken_in_the_models_order() -> None:
+    left, right = keras.Input((3,), name="left"), keras.Input((3,), name="right")
+    model = keras.Model([left, right], keras.layers.Add()([left, right]))
+    data = Data.of(([X, 2 * X], X)).fit_to(model)
+    np.testing.assert_array_equal(data.x_train["right"], 2 * X)
 
 
 def test_split_holds_out_a_share_once_and_is_the_same_each_time() -> None:

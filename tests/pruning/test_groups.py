@@ -126,3 +126,17 @@ def test_macs_by_hand() -> None:
     graph = ChannelGraph(residual())
     macs = graph.macs(graph.stays({"expand": np.arange(4)}))
     assert macs == {"stem": 64 * 27 * 8, "expand": 64 * 72 * 4, "project": 64 * 36 * 8, "head": 8 * 4}
+
+
+@pytest.mark.parametrize("merge", [layers.Add, layers.Concatenate])
+def test_a_constant_in_a_merge_locks_its_channels(merge: type[layers.Layer]) -> None:
+    inputs = keras.Input((6, 6, 3))
+    hidden = layers.Conv2D(4, 3, name="stem")(inputs)
+    graph = ChannelGraph(keras.Model(inputs, layers.Conv2D(5, 3)(merge()([hidden, np.ones((1, 4, 4, 4), "float32")]))))
+    assert not graph.groups
+    assert "constant" in graph.locked["stem"]
+
+
+def test_activation_layers_count_as_activations() -> None:
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(8, activation=layers.LeakyReLU()), layers.Dense(3)])
+    assert len(ChannelGraph(model).groups) == 1

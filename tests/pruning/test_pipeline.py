@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, apply_plan, prune
-from pruning.errors import NothingToPruneError, TrainingError
+from pruning.errors import DataError, NothingToPruneError, SpecError, TrainingError
 from pruning.progress import Progress
 from tests.pruning.models import blobs, residual, same, values
+from tests.strategies import randomise
 
 
 def test_train_prune_fine_tune_and_post_train() -> None:
@@ -143,3 +146,91 @@ def test_a_hopeless_model_is_refused_before_any_training() -> None:
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     with pytest.raises(NothingToPruneError):
         prune(model, PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(epochs=5))
+
+
+@pytest.mark.parametrize(("groups", "filters", "width"), [(4, 8, 4), (2, 8, 4), (4, 8, 8), (2, 4, 8)])
+def test_conv_groups_that_become_narrow_keep_their_channel_groups(groups: int, filters: int, width: int) -> None:
+    """Traced anew, a convolution with one channel left in each conv group would look like a depthwise one."""
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 3)), layers.Conv2D(width, 3), layers.Conv2D(filters, 3, groups=groups),
+            layers.GlobalAveragePooling2D(), layers.Dense(3),
+        ]
+    )  # fmt: skip
+    randomise(model, seed=3)
+    result = prune(model, PruningSpec(ratio=0.5, num_iterations=4))
+    again = apply_plan(model, result.plan)
+    assert result.model.count_params() == result.report.after.params == again.count_params()
+    assert same(values(again), values(result.model))
+
+
+def test_a_reshape_that_becomes_narrow_keeps_its_channel_groups() -> None:
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(8), layers.Reshape((2, 4)), layers.Flatten(), layers.Dense(3)]
+    )
+    randomise(model, seed=4)
+    result = prune(model, PruningSpec(ratio=0.5, num_iterations=4))
+    assert same(values(apply_plan(model, result.plan)), values(result.model))
+
+
+def test_an_adapted_normalization_is_measured_and_delivered_right(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).normal(50, 3, (200, 6)).astype("float32")
+    labels = (images[:, 0] > 50).astype(int)
+    normalization = layers.Normalization()
+    normalization.adapt(images)
+    model = keras.Sequential(
+        [keras.Input((6,)), normalization, layers.Dense(16, activation="relu"), layers.Dense(2, activation="softmax")]
+    )
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(images, labels, epochs=3, verbose=0)
+    result = prune(model, PruningSpec(ratio=0.25), ((images, labels), (images, labels)))
+    expected = model.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"]
+    assert result.report.before.metrics["accuracy"] == pytest.approx(expected)
+    result.model.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    assert loaded.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"] == pytest.approx(
+        result.report.after.metrics["accuracy"]
+    )
+
+
+def test_the_callers_own_errors_pass_through() -> None:
+    def stop(progress: Progress) -> None:
+        if progress.epoch is not None:
+            raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), on_progress=stop)
+
+
+def test_outputs_in_a_dict_are_named_by_its_keys() -> None:
+    inputs = keras.Input((8, 8, 3))
+    hidden = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(inputs))
+    model = keras.Model(inputs, {"value": layers.Dense(1, name="q")(hidden), "kind": layers.Dense(4)(hidden)})
+    images, labels = blobs()
+    data = (images, {"value": labels[:, None].astype("float32"), "kind": labels})
+    training = TrainingSpec.model_validate({"loss": {"value": "mse", "kind": "sparse_categorical_crossentropy"}})
+    assert "loss" in prune(model, PruningSpec(ratio=0.5), data, training=training).report.after.metrics
+
+
+@pytest.mark.parametrize(
+    ("training", "error"),
+    [
+        ({"loss": "categorical_crossentropy", "metrics": ["MeanIoU"]}, SpecError),
+        ({"loss": {"wrong": "mse"}}, SpecError),
+        ({"metrics": {"wrong": ["accuracy"]}}, SpecError),
+        ({"loss": "Loss"}, SpecError),
+        ({"optimizer": "loss_scale_optimizer"}, SpecError),
+        ({"loss": "mse"}, DataError),
+        ({"loss": "binary_crossentropy"}, DataError),
+    ],
+)
+def test_training_that_cannot_be_is_one_of_our_errors(training: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        prune(residual(), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec.model_validate(training))
+
+
+def test_a_metric_for_each_class_is_reported_as_their_mean() -> None:
+    images, labels = blobs()
+    training = TrainingSpec.model_validate({"loss": "categorical_crossentropy", "metrics": ["F1Score"]})
+    result = prune(residual(), PruningSpec(ratio=0.5), (images, labels), training=training)
+    assert 0 <= result.report.after.metrics["f1_score"] <= 1

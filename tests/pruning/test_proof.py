@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import pruning.graph.groups
-import pruning.surgery
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
 from pruning.proof import relative_difference
+from pruning.rebuild import rebuild
 from pruning.rules.context import WeightAxis
 from tests.pruning.models import residual
 
@@ -92,9 +92,7 @@ def test_wrong_slices_are_caught(
                 )
             return array_values
 
-        return pruning.surgery.rebuild(
-            graph.model, lambda original, config: _resize(graph, stays, original, config), change
-        )
+        return rebuild(graph.model, lambda original, config: _resize(graph, stays, original, config), change).model
 
     graph = ChannelGraph(model)
     wrong = cut(graph, graph.stays({group.name: np.asarray(group.keep) for group in plan.groups}))
@@ -134,3 +132,45 @@ def test_saturated_softmax_does_not_hide_a_difference() -> None:
 def test_inputs_of_unknown_size_and_of_integers(model: keras.Model) -> None:
     plan = make_plan(model, HALF)
     assert verify(model, apply_plan(model, plan), plan).passed
+
+
+def test_word_indices_and_positive_numbers_are_tried_as_inputs() -> None:
+    words = keras.Sequential(
+        [
+            keras.Input((10,)),
+            keras.layers.Embedding(50, 8),
+            keras.layers.Conv1D(8, 3),
+            keras.layers.GlobalMaxPooling1D(),
+            keras.layers.Dense(3),
+        ]
+    )
+    inputs = keras.Input((6,))
+    logarithm = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dense(8)(keras.ops.log(inputs))))
+    for model in (words, logarithm):
+        plan = make_plan(model, HALF)
+        assert verify(model, apply_plan(model, plan), plan).passed
+
+
+def test_a_model_that_is_nowhere_finite_is_not_called_right() -> None:
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dense(8)(keras.ops.log(inputs * 0 - 1))))
+    plan = make_plan(model, HALF)
+    with pytest.raises(VerificationError, match="no random inputs"):
+        verify(model, apply_plan(model, plan), plan)
+
+
+def test_the_model_that_was_given_is_compared_not_a_copy_of_it() -> None:
+    """What a layer holds outside its config and variables is lost in any copy, and must not be lost unseen."""
+    model = residual()
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    small.get_layer("stem_relu").negative_slope = 0.5
+    assert not verify(model, small, plan).passed
+
+
+def test_other_numbers_of_outputs_are_a_difference() -> None:
+    model = residual()
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    wrong = keras.Model(small.inputs, [small.output, small.output])
+    assert not verify(model, wrong, plan).passed

@@ -1,0 +1,221 @@
+"""Make a model anew, layer by layer, from the layers' own configs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.errors import ModelError
+from pruning.graph.models import functional_graph
+from pruning.weights import read_weights
+
+Config = dict[str, Any]
+Edit = Callable[[Any, Config], Config]
+"""`(layer, config) -> config` of its copy; functions, initializers and the like are in it as objects."""
+Change = Callable[[Any, list[np.ndarray]], list[np.ndarray]]
+"""`(layer, values) -> values` of the copy's variables, in the order of `layer.variables`."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A new model and where its layers come from.
+
+    Attributes:
+        model: The new model.
+        copies: Id of each original layer or operation → its copy.
+    """
+
+    model: keras.Model
+    copies: dict[int, Any]
+
+
+def copy_model(model: keras.Model) -> keras.Model:
+    """Return a copy with the same weights."""
+    return rebuild(model, lambda layer, config: config, lambda layer, values: values).model
+
+
+def rebuild(model: keras.Model, edit: Edit, change: Change) -> Rebuilt:
+    """Rebuild a functional or Sequential model, which is not changed.
+
+    No initial values are drawn that would be overwritten.
+
+    Raises:
+        ModelError: A layer cannot be made anew from its own config.
+    """
+    try:
+        with keras.StatelessScope():
+            # Variables made in this scope get their value when it ends: the one set here, not a random one.
+            copies = _Copies(edit)
+            copy = copies.of(model)
+            for variable, value in copies.values(change):
+                variable._initializer = _Value(value)
+    except ValueError as error:
+        if "stateless scope" not in str(error):
+            raise
+        # Layers with states of their own, such as a stateful RNN, make variables that cannot wait.
+        copies = _Copies(edit)
+        copy = copies.of(model)
+        for variable, value in copies.values(change):
+            variable.assign(value)
+    copies.restore_flags()
+    if model.compiled:
+        compile_like(copy, model)
+    return Rebuilt(copy, copies.by_id)
+
+
+class _Copies:
+    """The copies of all layers, each made once."""
+
+    def __init__(self, edit: Edit) -> None:
+        self._edit = edit
+        self._originals: dict[int, Any] = {}
+        self.by_id: dict[int, Any] = {}
+
+    def of(self, operation: Any) -> Any:
+        """Return the copy of a layer, an operation or a model."""
+        if id(operation) not in self.by_id:
+            copy = self._make(operation)
+            self.by_id[id(operation)] = copy
+            self._originals[id(operation)] = operation
+        return self.by_id[id(operation)]
+
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """Return original and copy of each, in the order in which they were made: a model after its layers."""
+        return [(self._originals[key], copy) for key, copy in self.by_id.items()]
+
+    def leaves(self) -> list[tuple[Any, Any]]:
+        """Return the pairs that are no models."""
+        return [(original, copy) for original, copy in self.pairs() if functional_graph(original) is None]
+
+    def values(self, change: Change) -> Iterator[tuple[Any, np.ndarray]]:
+        """Yield each variable of the copies with the value that it gets."""
+        for original, copy in self.leaves():
+            values = change(original, [read_weights(variable) for variable in _variables(original)])
+            if len(values) != len(_variables(copy)):
+                raise _cannot_make(original, ValueError("its copy has other variables"))
+            yield from zip(_variables(copy), values, strict=True)
+
+    def restore_flags(self) -> None:
+        """Set `trainable` from the outside in, because a model's flag sets those of all its layers; then states."""
+        for original, copy in reversed(self.pairs()):
+            if isinstance(original, keras.Layer) and copy.trainable != original.trainable:
+                copy.trainable = original.trainable
+        for original, copy in self.leaves():
+            for variable, variable_copy in zip(_variables(original), _variables(copy), strict=True):
+                if variable_copy.trainable != variable.trainable:
+                    variable_copy.trainable = variable.trainable
+            # Preprocessing layers keep values that they derive from their variables.
+            if hasattr(copy, "finalize_state"):
+                copy.finalize_state()
+
+    def _make(self, operation: Any) -> Any:
+        graph = functional_graph(operation)
+        if graph is None:
+            return _from_config(operation, self._edit(operation, _config(operation)))
+        if isinstance(operation, keras.Sequential):
+            layers = [self.of(layer) for layer in operation._layers]
+            return _construct(operation, layers, name=operation.name)
+        inputs = keras.tree.map_structure(
+            lambda tensor: self.of(tensor._keras_history.operation).output, operation._inputs_struct
+        )
+        outputs = operation._run_through_graph(inputs, operation_fn=self.of)
+        return _construct(operation, inputs, outputs, name=operation.name)
+
+
+def _config(operation: Any) -> Config:
+    """Return the config with the layer's own functions and objects in place of their names.
+
+    A name may stand for something else in Keras, and a function of the user's for nothing at all.
+    """
+    try:
+        config = dict(operation.get_config())
+    except NotImplementedError as error:
+        raise _cannot_make(operation, error) from error
+    for key, value in config.items():
+        own = getattr(operation, key, None)
+        if isinstance(value, str | dict) and callable(own) and not isinstance(own, keras.Layer | type):
+            config[key] = own
+    return config
+
+
+def _from_config(operation: Any, config: Config) -> Any:
+    try:
+        if isinstance(operation, keras.layers.Lambda):
+            return type(operation)(**config)  # Its from_config would want to load code.
+        return type(operation).from_config(config)
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        if "stateless scope" in str(error):
+            raise
+        raise _cannot_make(operation, error) from error
+
+
+def _construct(model: Any, *arguments: Any, name: str) -> Any:
+    try:
+        return type(model)(*arguments, name=name)
+    except TypeError as error:
+        raise _cannot_make(model, error) from error
+
+
+def _cannot_make(operation: Any, error: Exception) -> ModelError:
+    text = str(error).strip().splitlines()
+    return ModelError(
+        f"The layer {operation.name!r} cannot be made anew from its own config.",
+        field="model",
+        received=f"{type(operation).__module__}.{type(operation).__name__}: {text[0][:200] if text else ''}",
+        expected="a layer for which type(layer).from_config(layer.get_config()) works",
+        hint="Give the class a get_config that returns all its constructor's arguments.",
+    )
+
+
+def _variables(layer: Any) -> list[Any]:
+    return list(getattr(layer, "variables", ()))
+
+
+class _Value:
+    """Initial value of a variable, in the form of an initializer."""
+
+    def __init__(self, value: np.ndarray) -> None:
+        self._value = value
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return keras.ops.convert_to_tensor(self._value, dtype=dtype)
+
+
+def compile_like(copy: keras.Model, model: keras.Model) -> None:
+    """Compile a model as another one is compiled, with a fresh optimizer and fresh metrics."""
+    copy.compile(**fresh_compile_arguments(model))
+
+
+def fresh_compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """Return what a model was compiled with; what has a state is made anew, all else is the same object.
+
+    Raises:
+        ModelError: A metric or the optimizer cannot be made anew from its own config.
+    """
+    arguments = dict(model._compile_config.config)
+    for name in ("metrics", "weighted_metrics"):
+        arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
+    if isinstance(arguments["optimizer"], keras.Optimizer):
+        arguments["optimizer"] = _fresh_optimizer(arguments["optimizer"])
+    return arguments
+
+
+def _fresh(metric: Any) -> Any:
+    if not isinstance(metric, keras.Metric):
+        return metric
+    return _from_config(metric, _config(metric))
+
+
+def _fresh_optimizer(optimizer: Any) -> Any:
+    config = dict(optimizer.get_config())
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = schedule
+    try:
+        return type(optimizer).from_config(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _cannot_make(optimizer, error) from error
