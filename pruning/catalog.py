@@ -49,5 +49,17 @@ CRITERIA: dict[str, CriterionEntry] = {
             summary="Keep the channels whose filters have the largest sum of absolute weights.",
             source="Li et al. 2017, arXiv:1608.08710",
         ),
+        CriterionEntry(
+            name="l2_norm",
+            path="pruning.criteria.l2_norm:L2Norm",
+            summary="Keep the channels whose filters have the largest Euclidean norm.",
+            source="Li et al. 2017, arXiv:1608.08710",
+        ),
+        CriterionEntry(
+            name="geometric_median",
+            path="pruning.criteria.geometric_median:GeometricMedian",
+            summary="Remove the channels whose filters lie nearest the geometric median of all.",
+            source="He et al. 2019, arXiv:1811.00250",
+        ),
     )
 }

@@ -87,3 +87,20 @@ def test_l1_norm_of_half_precision_is_summed_in_full() -> None:
     weights = np.random.default_rng(0).normal(size=(64, 4096)).astype("float16")
     kept = resolve_criterion("l1_norm").select(channels(weights), 32)
     assert set(kept.tolist()) == set(np.argsort(np.abs(weights.astype("float64")).sum(axis=1))[-32:].tolist())
+
+
+def test_l2_norm_by_hand() -> None:
+    weights = np.array([[1.0, -1.0, 1.0], [0.0, 1.5, 0.0], [-2.0, 0.0, 0.0]])
+    assert resolve_criterion("l2_norm").select(channels(weights), 2).tolist() == [2, 0]
+
+
+def test_geometric_median_by_hand() -> None:
+    # Sums of distances: 1 + 3 + 7 = 11, 1 + 2 + 6 = 9, 3 + 2 + 4 = 9, 7 + 6 + 4 = 17.
+    weights = np.array([[0.0], [1.0], [3.0], [7.0]])
+    np.testing.assert_allclose(resolve_criterion("geometric_median").score(channels(weights)), [11, 9, 9, 17])
+
+
+def test_geometric_median_sees_signs() -> None:
+    """On absolute weights the two opposite filters would be equal, and the first to go."""
+    weights = np.array([[2.0, 2.0], [-2.0, -2.0], [1.0, 1.0], [1.1, 1.0]])
+    assert sorted(resolve_criterion("geometric_median").select(channels(weights), 2).tolist()) == [0, 1]
