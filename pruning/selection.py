@@ -248,7 +248,10 @@ def _select(graph: ChannelGraph, group: ChannelGroup, criterion: Criterion, num_
     channels = Channels(group.name, group.num_channels, seed, lambda: filters(graph, group))
     try:
         keep = np.asarray(criterion.select(channels, num_keep))
-    except (TypeError, ValueError) as error:
+    except CriterionError:
+        raise
+    except Exception as error:
+        # A user's own criterion may raise anything.
         raise CriterionError(
             f"{type(criterion).__name__} failed on group {group.name!r}.",
             field="pruning.criterion",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -163,18 +164,23 @@ def _open(archive: zipfile.ZipFile, name: str) -> Any:
     try:
         image = Image.open(io.BytesIO(archive.read(name)), formats=("JPEG", "PNG"))
         if image.width * image.height > MAX_PIXELS:
-            raise DataError(
-                f"The image {name} is too large.",
-                field="dataset",
-                received=f"{image.width} x {image.height} pixels",
-                expected=f"at most {MAX_PIXELS // 1_000_000} megapixels",
-            )
+            raise _too_large(name, f"{image.width} x {image.height} pixels")
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"The image {name} cannot be decoded.",
-            field="dataset",
-            received=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
-            expected="a JPEG or PNG image",
-        ) from error
+    except UnidentifiedImageError as error:
+        raise _undecodable(name, "a file of another kind") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, "pixels beyond all measure") from error
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise _undecodable(name, str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from error
     return image
+
+
+def _undecodable(name: str, received: str) -> DataError:
+    return DataError(
+        f"The image {name} cannot be decoded.", field="dataset", received=received, expected="a JPEG or PNG image"
+    )
+
+
+def _too_large(name: str, received: str) -> DataError:
+    expected = f"at most {MAX_PIXELS // 1_000_000} megapixels"
+    return DataError(f"The image {name} is too large.", field="dataset", received=received, expected=expected)

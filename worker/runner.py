@@ -8,15 +8,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 from jobs.spec import JobSpec
-from pruning.errors import ModelError, PruningError
+from pruning.errors import ModelError, PruningError, SpecError
 
 MAX_EVENT_BYTES = 16 * 1024
+PATTERN_SECONDS = 5
 
 
 def main(arguments: list[str]) -> int:
@@ -74,6 +77,7 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
     from pruning.load import load
 
     loaded = load(directory / job["model_file"])
+    check_patterns_in_time(loaded.model, spec)
     tell(Progress("loading", 0.0, message="reading the dataset"))
     data = load_data(directory, job["dataset"], loaded.model, spec)
     result = prune(loaded.model, spec.pruning, data, training=spec.training, on_progress=tell, notes=loaded.notes)
@@ -86,6 +90,38 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
     last = result.report.after
     figures = {**last.metrics, "params": last.params, "file_bytes": (output / "pruned.keras").stat().st_size}
     return figures | ({} if last.macs is None else {"macs": last.macs})
+
+
+def check_patterns_in_time(model: Any, spec: JobSpec) -> None:
+    """Try every pattern on every layer path: some expressions take longer than a life on the wrong text.
+
+    Raises:
+        SpecError: It takes longer than `PATTERN_SECONDS`.
+    """
+    from pruning.graph.groups import ChannelGraph
+
+    patterns = [*spec.pruning.include, *spec.pruning.exclude, *spec.pruning.ratios]
+    paths = [path for path, _ in ChannelGraph(model).records.layers.values()] if patterns else []
+
+    def out_of_time(*_: Any) -> None:
+        raise SpecError(
+            "A pattern takes too long to match.",
+            field="pruning",
+            received=", ".join(patterns),
+            expected=f"patterns that are matched with all layers within {PATTERN_SECONDS} seconds",
+            hint="Avoid repetitions of repetitions such as (a+)+.",
+        )
+
+    # Python's regular expressions look for signals while they search.
+    before = signal.signal(signal.SIGALRM, out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, PATTERN_SECONDS)
+    try:
+        for pattern in patterns:
+            for path in paths:
+                re.fullmatch(pattern, path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def load_data(directory: Path, dataset: dict[str, Any] | None, model: Any, spec: JobSpec) -> Any:

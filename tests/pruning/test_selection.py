@@ -104,6 +104,11 @@ def test_a_criterion_that_chooses_wrongly_is_named() -> None:
         make_plan(residual(), PruningSpec(criterion=Wrong, ratio=0.5))
 
 
+def test_a_criterion_that_raises_is_named() -> None:
+    with pytest.raises(CriterionError, match="ZeroDivisionError"):
+        make_plan(residual(), PruningSpec(criterion=lambda weights: 1 / 0, ratio=0.5))
+
+
 def test_l1_norm_keeps_the_largest_filters_of_all_coupled_layers() -> None:
     model = residual()
     stem, project = (np.asarray(model.get_layer(name).kernel) for name in ("stem", "project"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,25 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
 def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = image_folder(tmp_path / "i.zip", {"train/red/huge.png": image_bytes((0, 0, 0), size=(6000, 6000))})
     with pytest.raises(DataError, match="25 megapixels"):
+        load_image_folder(path, (4, 6, 3), tmp_path, None, 0)
+
+
+def test_a_png_bomb_is_refused(tmp_path: Path) -> None:
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 90_000, 90_000, 8, 2, 0, 0, 0)
+    bomb = header + struct.pack(">I", zlib.crc32(header[12:])) + struct.pack(">I4s", 0, b"IDAT") + bytes(4)
+    path = image_folder(tmp_path / "i.zip", {"train/red/bomb.png": bomb})
+    with pytest.raises(DataError, match="too large"):
+        load_image_folder(path, (4, 6, 3), tmp_path, None, 0)
+
+
+def test_a_member_that_does_not_inflate_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "i.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/red/0.png", image_bytes((1, 2, 3)) * 50)
+    content = bytearray(path.read_bytes())
+    content[45:75] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"train/red/0\.png"):
         load_image_folder(path, (4, 6, 3), tmp_path, None, 0)
 
 
