@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
@@ -33,6 +33,15 @@ class Channels:
     def weights(self) -> np.ndarray:
         """Filters of all layers that make the channels, shape `(num_channels, features)`; read on first use."""
         return self._read_weights()
+
+    def blocks(self, num_features: int = 1024) -> Iterator[np.ndarray]:
+        """Yield the filters some features at a time, in float32 at least.
+
+        A temporary of the size of VGG16's first dense kernel costs more than the sum that needs it.
+        """
+        for start in range(0, self.weights.shape[1], num_features):
+            block = self.weights[:, start : start + num_features]
+            yield block.astype(np.promote_types(np.float32, block.dtype), copy=False)
 
     def generator(self) -> np.random.Generator:
         """Return a random generator of the group's own, so that no group depends on another's draws."""

@@ -16,13 +16,8 @@ class L1Norm(ScoreCriterion):
     all layers of the channel group.
     """
 
-    block = 1024
-
     def score(self, channels: Channels) -> np.ndarray:
-        weights = channels.weights
         importance = np.zeros(channels.num_channels)
-        # In blocks, because a temporary of the size of VGG16's first dense kernel costs more than the sum.
-        for start in range(0, weights.shape[1], self.block):
-            block = weights[:, start : start + self.block].astype(np.float32, copy=False)
+        for block in channels.blocks():
             importance += np.abs(block).sum(axis=1, dtype=np.float64)
         return importance
