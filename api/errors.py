@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.body_limit import BodyTooLargeError
-from api.explain import FieldError, explain
+from api.explain import FieldError, encodable, explain
 from jobs.errors import UploadTooLargeError, problem_title, problem_type
 from pruning.catalog import CRITERIA
 from pruning.errors import PruningError, SpecError, UnknownCriterionError
@@ -69,12 +69,15 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def _answer(code: str, detail: str, status: int | None = None, **fields: Any) -> JSONResponse:
+    texts: dict[str, Any] = {
+        name: encodable(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
     problem = Problem(
         type=problem_type(code),
         title=problem_title(code),
         status=STATUS_BY_CODE[code] if status is None else status,
-        detail=detail,
-        **fields,
+        detail=encodable(detail),
+        **texts,
     )
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else None
     return JSONResponse(

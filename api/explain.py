@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from jobs.spec import JobSpec
 MAX_RECEIVED_CHARACTERS = 200
 UNION_BRANCHES = ("str", "NamedOptions", "dict", "list")
 PLACES = ("body", "query", "path", "header")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class FieldError(BaseModel):
@@ -25,6 +27,11 @@ class FieldError(BaseModel):
     detail: str
 
 
+def encodable(text: str) -> str:
+    """Spell out what JSON can escape and UTF-8 cannot write: halves of surrogate pairs."""
+    return LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def explain(errors: Sequence[Any]) -> list[FieldError]:
     """Turn pydantic's errors into ours, one for each field."""
     explained: dict[str, FieldError] = {}
@@ -33,7 +40,7 @@ def explain(errors: Sequence[Any]) -> list[FieldError]:
         if place not in PLACES:
             place, path = "body", list(error["loc"])
         path = [part for part in path if not str(part).startswith(UNION_BRANCHES)]
-        field = ".".join(str(part) for part in path) or place
+        field = encodable(".".join(str(part) for part in path)) or place
         if error["type"] == "json_invalid":
             explained[place] = FieldError(field=place, expected="valid JSON", detail="the body is not valid JSON")
         elif field not in explained:
@@ -49,11 +56,11 @@ def explain(errors: Sequence[Any]) -> list[FieldError]:
 def _sentence(error: dict[str, Any]) -> str:
     messages = {"missing": "this field is required", "extra_forbidden": "there is no such field"}
     message: str = messages.get(error["type"], error["msg"])
-    return message.removeprefix("Value error, ")
+    return encodable(message.removeprefix("Value error, "))
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = encodable(json.dumps(value, default=str, ensure_ascii=False))
     return text if len(text) <= MAX_RECEIVED_CHARACTERS else text[:MAX_RECEIVED_CHARACTERS] + "…"
 
 

@@ -13,13 +13,14 @@ from pruning.catalog import CRITERIA
 Schedule = Literal["constant", "linear", "exponential", "one_shot"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+MAX_PATTERN_CHARACTERS = 256
 
 
 def _check_pattern(pattern: Any) -> Any:
-    if isinstance(pattern, str):
+    if isinstance(pattern, str) and len(pattern) <= MAX_PATTERN_CHARACTERS:  # the length is refused by itself
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
     return pattern
 
@@ -36,7 +37,7 @@ def _criterion_name(criterion: Any) -> str:
     return criterion if isinstance(criterion, str) else str(getattr(criterion, "__name__", type(criterion).__name__))
 
 
-Pattern = Annotated[str, Field(min_length=1, max_length=256), BeforeValidator(_check_pattern)]
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARACTERS), BeforeValidator(_check_pattern)]
 CriterionLike = Annotated[
     Any,
     BeforeValidator(_check_criterion),
@@ -46,7 +47,7 @@ CriterionLike = Annotated[
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class WidthRatio(_Frozen):
@@ -113,11 +114,15 @@ class Augmentation(_Frozen):
     shift: float = Field(default=0.0, ge=0, lt=1, description="Shift by up to this fraction of height and width.")
 
 
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+OptionText = Annotated[str, Field(max_length=1000)]
+
+
 class NamedOptions(_Frozen):
     """A Keras object by name with its constructor options."""
 
     name: str = Field(min_length=1, max_length=64)
-    options: dict[str, bool | int | float | str | None] = {}
+    options: dict[Name, bool | int | float | OptionText | None] = {}
 
 
 KerasName = Annotated[str, Field(min_length=1, max_length=64)] | NamedOptions
@@ -133,7 +138,7 @@ class TrainingSpec(_Frozen):
     fine_tuning_epochs: int = Field(default=1, ge=0, le=10_000, description="Epochs after each prune.")
     post_training_epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs after the last iteration.")
     batch_size: int = Field(default=64, ge=1, le=65_536)
-    loss: KerasName | dict[str, KerasName] | None = Field(
+    loss: KerasName | dict[Name, KerasName] | None = Field(
         default=None, description="Any Keras loss; per output by name."
     )
     optimizer: KerasName | None = None
@@ -142,7 +147,7 @@ class TrainingSpec(_Frozen):
         default="cosine", description="Over each phase, from `learning_rate` towards zero, after the warm-up."
     )
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1, description="Share of each phase spent warming up.")
-    metrics: list[KerasName] | dict[str, list[KerasName]] | None = None
+    metrics: list[KerasName] | dict[Name, list[KerasName]] | None = None
     augmentation: Augmentation = Augmentation()
     validation_split: float = Field(
         default=0.2, gt=0, lt=1, description="Held out of the training samples where the dataset has no validation set."

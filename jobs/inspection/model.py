@@ -106,12 +106,12 @@ def _walk(model: dict[str, Any], prefix: str, depth: int) -> Iterator[str]:
                 "a layer in config.json is not an object with a config", field="file", received=str(layer)[:100]
             )
         name = layer["config"].get("name", layer.get("name"))
-        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not _is_text(name):
             raise ModelError(
                 "a layer in config.json has no usable name",
                 field="file",
                 received=str(name)[:100],
-                expected=f"1 to {MAX_NAME_CHARACTERS} characters",
+                expected=f"1 to {MAX_NAME_CHARACTERS} characters of valid Unicode",
             )
         if _is_model(layer):
             yield from _walk(layer, f"{prefix}{name}/", depth + 1)
@@ -123,6 +123,11 @@ def _is_model(layer: dict[str, Any]) -> bool:
     config = layer.get("config")
     has_layers = isinstance(config, dict) and isinstance(config.get("layers"), list)
     return has_layers and layer.get("class_name") in MODEL_CLASSES
+
+
+def _is_text(name: str) -> bool:
+    """Return whether UTF-8 can write a name; JSON can escape half a surrogate pair, which is no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _is_operation(layer: dict[str, Any]) -> bool:

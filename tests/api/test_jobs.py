@@ -1,3 +1,4 @@
+import json
 import threading
 from typing import Any
 
@@ -54,6 +55,44 @@ def test_a_wrong_value_is_named(
     response = service.client.post("/v1/jobs", json=service.spec(pruning=pruning))
     problem = assert_problem(response, 422, "invalid-spec")
     assert (problem["field"], problem["received"], problem["expected"]) == (field, received, expected)
+    assert service.published == []
+
+
+@pytest.mark.parametrize("pattern", ["a{99999999999999999}", "(" * 8000 + ")" * 8000, "(" * 120 + ")" * 120 + "("])
+@pytest.mark.parametrize("field", ["include", "exclude", "ratios"])
+def test_a_pattern_that_cannot_be_compiled_is_refused(service: Service, pattern: str, field: str) -> None:
+    value = {pattern: 0.5} if field == "ratios" else [pattern]
+    response = service.client.post("/v1/jobs", json=service.spec(pruning={"ratio": 0.5, field: value}))
+    assert assert_problem(response, 422, "invalid-spec")["field"].startswith(f"pruning.{field}")
+
+
+@pytest.mark.parametrize("number", ["1e999", "Infinity", "NaN"])
+def test_numbers_are_finite(service: Service, number: str) -> None:
+    body = json.dumps(service.spec(training={"learning_rate": 0.125})).replace("0.125", number)
+    response = service.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert_problem(response, 422, "invalid-spec")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "\ud800"},
+        {"model": "\ud800"},
+        {"dataset": "\ud800"},
+        {"\ud800": 1},
+        {"pruning": {"ratio": 0.5, "criterion": "\ud800"}},
+        {"pruning": {"ratio": 0.5, "schedule": "\ud800"}},
+        {"pruning": {"ratio": 0.5, "include": ["\ud800"]}},
+        {"pruning": {"ratios": {"\ud800": 0.5}}},
+        {"training": {"loss": {"\ud800": "mse"}}},
+        {"training": {"optimizer": {"name": "adam", "options": {"a": "\ud800", "\ud800": 1}}}},
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(service: Service, change: dict[str, Any]) -> None:
+    body = json.dumps(service.spec(**change))
+    response = service.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert_problem(response, 422, response.json()["type"].rsplit("/", 1)[-1])
     assert service.published == []
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import MAX_UPLOAD_BYTES, Service, assert_problem
-from tests.uploads import HDF5, digits_npz, image_folder, keras_file, npy, npz_file
+from tests.uploads import HDF5, digits_npz, image_folder, keras_file, layer, npy, npz_file
 
 pytestmark = pytest.mark.fast
 
@@ -75,6 +75,14 @@ def test_unusable_files_are_refused(service: Service, path: str, content: bytes,
     assert problem["expected"]
     assert service.client.get(f"/v1/{path}").json()["items"] == []
     assert incoming(service) == []
+
+
+def test_a_layer_name_that_is_no_unicode_leaves_nothing(service: Service) -> None:
+    config = {"class_name": "Sequential", "config": {"name": "m", "layers": [layer("Dense", "\ud800")]}}
+    response = service.client.post("/v1/models?filename=x", content=keras_file(config))
+    assert_problem(response, 422, "unusable-model")
+    assert incoming(service) == []
+    assert not list((service.data_directory / "artifacts").glob("models/*"))
 
 
 def test_a_declared_length_over_the_limit_is_refused(service: Service) -> None:

@@ -85,6 +85,7 @@ CONFIGS: dict[str, Any] = {
     "no layers": {**model_config(), "config": {"name": "model", "layers": [layer("InputLayer", "input")]}},
     "a layer that is a text": {"class_name": "Sequential", "config": {"layers": ["dense"]}},
     "a layer without a name": {"class_name": "Sequential", "config": {"layers": [{"config": {}}]}},
+    "a name that is no Unicode": {"class_name": "Sequential", "config": {"layers": [layer("Dense", "a\ud800")]}},
     "a name that is a number": {"class_name": "Sequential", "config": {"layers": [{"config": {"name": 3}}]}},
 }
 
