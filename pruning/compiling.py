@@ -129,7 +129,7 @@ class Compiling:
         if not shape or shape[-1] is None:
             return target
         if kind == "sparse_categorical_crossentropy":
-            _check_labels(target, shape[-1], field)
+            _check_labels(target[target != _ignored_class(loss)], shape[-1], field)
         elif kind == "categorical_crossentropy" and _holds_labels(target, shape):
             _check_labels(target, shape[-1], field)
             self._note(f"the labels of {name} were one-hot encoded for {kind}")
@@ -292,7 +292,14 @@ def _holds_labels(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
     return len(shape) == 1 and target.size == len(target) and shape[0] != 1
 
 
+def _ignored_class(loss: Any) -> int | None:
+    options = loss.get("config") if isinstance(loss, dict) else vars(loss) if hasattr(loss, "__dict__") else None
+    return options.get("ignore_class") if isinstance(options, dict) else None
+
+
 def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
+    if target.size == 0:
+        return
     low, high = target.min(), target.max()
     if low < 0 or high >= num_classes or (target.dtype.kind == "f" and np.any(target != np.floor(target))):
         raise DataError(

@@ -99,6 +99,12 @@ def test_labels_outside_the_outputs(labels: tuple[int, int], loss: str) -> None:
     assert caught.value.field == "dataset.y_train"
 
 
+def test_an_ignored_class_may_lie_outside() -> None:
+    loss = {"name": "SparseCategoricalCrossentropy", "options": {"ignore_class": 255}}
+    settings, data = compiling(model(), labels=(3, 255), loss=loss)
+    np.testing.assert_array_equal(settings.fit_targets(data).y_train["out"], [3, 255])
+
+
 def test_targets_of_the_wrong_shape() -> None:
     settings, data = compiling(model(), labels=((0.5, 1.0), (1.0, 0.0)), loss="mean_squared_error")
     with pytest.raises(DataError, match=r"\(2,\).*\(4,\)"):
