@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from api.body_limit import BodyTooLargeError
 from api.explain import FieldError, encodable, explain
+from api.ranges import RangeNotSatisfiableError
 from jobs.errors import UploadTooLargeError, problem_title, problem_type
 from pruning.catalog import CRITERIA
 from pruning.errors import PruningError, SpecError, UnknownCriterionError
@@ -24,6 +25,7 @@ STATUS_BY_CODE: dict[str, int] = {
     "conflict": 409,
     "upload-too-large": 413,
     "unsupported-file": 415,
+    "range-not-satisfiable": 416,
     "invalid-spec": 422,
     "unknown-criterion": 422,
     "unusable-model": 422,
@@ -120,6 +122,13 @@ def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         return _answer(
             UploadTooLargeError.code, str(error.detail), field="body", received=error.received, expected=expected
         )
+    if isinstance(error, RangeNotSatisfiableError):
+        expected = f"a range within {error.size_bytes} bytes"
+        answer = _answer(
+            "range-not-satisfiable", str(error.detail), field="Range", received=error.received, expected=expected
+        )
+        answer.headers.update(error.headers or {})
+        return answer
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     details = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not possible here"}
     answer = _answer(code, details.get(error.status_code, str(error.detail)), error.status_code)

@@ -19,12 +19,14 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Is the process alive?")
 async def healthz() -> Health:
     """Answers while the process does."""
     return Health()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Can jobs be taken?", responses=problem_responses())
 def readyz(services: ServicesDep) -> Health:
     """Answers `503` while Redis cannot be reached."""

@@ -36,6 +36,11 @@ def test_health(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     assert service.client.get("/healthz").json() == {"status": "ok"}
 
 
+def test_health_has_a_head(service: Service) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (service.client.head(path).status_code, service.client.head(path).content) == (200, b"")
+
+
 def test_unknown_paths_and_methods_are_problems(service: Service) -> None:
     assert_problem(service.client.get("/v2/jobs"), 404, "not-found")
     response = service.client.put("/v1/jobs")

@@ -51,6 +51,44 @@ def test_a_range_of_an_artifact(service: Service, job: str) -> None:
     assert response.headers["content-range"] == f"bytes 10-14/{len(DATA)}"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "content"),
+    [
+        ("bytes=995-", DATA[995:]),
+        ("bytes=-5", DATA[-5:]),
+        ("bytes=-5000", DATA),
+        ("bytes=0-99999999999999999999", DATA),
+        ("bytes=2000-,0-4", DATA[:5]),
+    ],
+)
+def test_what_a_file_has_of_a_range(service: Service, job: str, wanted: str, content: bytes) -> None:
+    response = service.client.get(f"/v1/jobs/{job}/artifacts/pruned.keras", headers={"Range": wanted})
+    assert (response.status_code, response.content) == (206, content)
+
+
+@pytest.mark.parametrize("wanted", ["lines=1-2", "bytes", "bytes=", "bytes=a-b", "bytes=5-1", "bytes=1-2,x", "-", ""])
+def test_a_range_that_makes_no_sense_is_ignored(service: Service, job: str, wanted: str) -> None:
+    response = service.client.get(f"/v1/jobs/{job}/artifacts/pruned.keras", headers={"Range": wanted})
+    assert (response.status_code, response.content) == (200, DATA)
+
+
+@pytest.mark.parametrize("wanted", ["bytes=1000-", "bytes=5000-6000", "bytes=-0", "bytes=1000-,2000-"])
+def test_a_range_past_the_end_is_a_problem(service: Service, job: str, wanted: str) -> None:
+    path = f"/v1/jobs/{job}/artifacts/pruned.keras"
+    response = service.client.get(path, headers={"Range": wanted})
+    problem = assert_problem(response, 416, "range-not-satisfiable")
+    assert (problem["field"], problem["received"]) == ("Range", wanted)
+    assert response.headers["content-range"] == f"bytes */{len(DATA)}"
+    assert service.client.get(path, headers={"Range": wanted, "If-Range": '"other"'}).content == DATA
+
+
+def test_the_head_of_an_artifact(service: Service, job: str) -> None:
+    response = service.client.head(f"/v1/jobs/{job}/artifacts/pruned.keras", headers={"Range": "bytes=5000-"})
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == str(len(DATA))
+    assert response.headers["etag"] == f'"{DIGEST}"'
+
+
 @pytest.mark.parametrize("name", ["plan.json", "..%2F..%2Fetc%2Fpasswd", DIGEST])
 def test_an_unknown_artifact_is_not_found(service: Service, job: str, name: str) -> None:
     assert_problem(service.client.get(f"/v1/jobs/{job}/artifacts/{name}"), 404, "not-found")
