@@ -22,6 +22,7 @@ from typing import Any
 from rich.console import Console
 
 from ridurre import Client, RidurreError
+from ridurre.cli.literal import literal, literal_lines
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
 
@@ -59,7 +60,7 @@ def main() -> None:
         console.rule("5. The pruned model in a clean process")
         check_accuracy(report, model_script("evaluate", folder / "pruned.keras"))
         console.print(before_after(report))
-        console.print(f"Stopped because {report['stopped_because']}.")
+        console.print(literal(f"Stopped because {report['stopped_because']}."), soft_wrap=True)
     console.print(f"[bold green]All is well[/], after {time.monotonic() - started:.0f} seconds.")
 
 
@@ -157,5 +158,5 @@ if __name__ == "__main__":
     try:
         main()
     except (DemoError, RidurreError, subprocess.TimeoutExpired) as error:
-        console.print(f"[bold red]The demo failed:[/] {error}")
+        console.print(literal_lines(f"The demo failed: {error}", "bold red"), soft_wrap=True)
         sys.exit(1)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pruning.errors import DataError as PruningDataError
 from pruning.errors import ModelError, PruningError, SpecError
+from ridurre.cli.literal import literal_lines
 from ridurre.errors import (
     EmbeddedServiceError,
     JobCancelledError,
@@ -44,7 +45,7 @@ def exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except (RidurreError, PruningError, ValidationError, OSError) as error:
-        errors_console.print(Text("Error: ", style="bold red").append(Text(str(error), style="default")))
+        errors_console.print(Text("Error: ", style="bold red").append(literal_lines(error, "default")), soft_wrap=True)
         raise typer.Exit(code_of(error)) from error
 
 

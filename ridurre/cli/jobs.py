@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ridurre.cli.exits import exit_codes
+from ridurre.cli.literal import literal
 from ridurre.cli.options import JobId, Url
 from ridurre.cli.progress import describe
 from ridurre.client import Client
@@ -29,7 +30,8 @@ def jobs(
         for job in client.jobs(status, limit=limit):
             criterion = str(job.spec.get("pruning", {}).get("criterion", ""))
             created = "" if job.created_at is None else f"{job.created_at:%Y-%m-%d %H:%M:%S}"
-            table.add_row(job.id, job.status, job.name or "", criterion, created, _progress(job))
+            cells = (job.id, job.status, job.name or "", criterion, created, _progress(job))
+            table.add_row(*map(literal, cells))
         Console().print(table)
 
 
@@ -37,14 +39,14 @@ def status(job_id: JobId, url: Url = None) -> None:
     """Show one job. Exit code 1 if it failed or was cancelled."""
     with exit_codes(), Client(url) as client:
         job = client.job(job_id)
-        console = Console(highlight=False)
-        console.print(f"{job.id}: {job.status}", soft_wrap=True)
+        console = Console()
+        console.print(literal(f"{job.id}: {job.status}"), soft_wrap=True)
         if not job.finished and (progress := _progress(job)):
-            console.print(progress)
+            console.print(literal(progress), soft_wrap=True)
         for name, value in (job.metrics or {}).items():
-            console.print(f"  {name}: {value}")
+            console.print(literal(f"  {name}: {value}"), soft_wrap=True)
         for artifact in job.artifacts:
-            console.print(f"  {artifact.name}: {artifact.size_bytes:,} bytes")
+            console.print(literal(f"  {artifact.name}: {artifact.size_bytes:,} bytes"), soft_wrap=True)
         if job.finished:
             job.raise_unless_succeeded()
 
@@ -53,7 +55,7 @@ def cancel(job_id: JobId, url: Url = None) -> None:
     """Ask for a job to be cancelled."""
     with exit_codes(), Client(url) as client:
         job = client.cancel(job_id)
-        Console(highlight=False).print(f"{job.id}: {job.status}, cancel requested", soft_wrap=True)
+        Console().print(literal(f"{job.id}: {job.status}, cancel requested"), soft_wrap=True)
 
 
 def download(
@@ -68,7 +70,7 @@ def download(
         if name is None:
             out.mkdir(parents=True, exist_ok=True)
         for each in names:
-            Console(highlight=False).print(str(client.download(job_id, each, out)), soft_wrap=True)
+            Console().print(literal(client.download(job_id, each, out)), soft_wrap=True)
 
 
 def _progress(job: Job) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from ridurre.cli.literal import literal
 from ridurre.objects import Event
 from ridurre.objects import Progress as JobProgress
 
@@ -21,10 +22,10 @@ class ProgressDisplay:
         self._console = console
         self._phase: tuple[str | None, int | None] = (None, None)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[metrics]}"),
+            TextColumn("{task.fields[metrics]}", markup=False),
             _Eta(),
             console=console,
         )
@@ -46,7 +47,7 @@ class ProgressDisplay:
         elif event.kind == "status":
             status = str(event.data.get("status"))
             completed = 1.0 if status == "succeeded" else None
-            self._progress.update(self._task, description=status, completed=completed, eta_seconds=None)
+            self._progress.update(self._task, description=literal(status).plain, completed=completed, eta_seconds=None)
             self._line(status)
 
     def on_local_progress(self, progress: Any) -> None:
@@ -57,9 +58,9 @@ class ProgressDisplay:
         """Show how far the job is."""
         self._progress.update(
             self._task,
-            description=describe(progress),
+            description=literal(describe(progress)).plain,
             completed=progress.fraction or 0.0,
-            metrics="  ".join(f"{name} {value:.4g}" for name, value in _for_a_line(metrics)),
+            metrics="  ".join(f"{literal(name)} {value:.4g}" for name, value in _for_a_line(metrics)),
             eta_seconds=progress.eta_seconds,
         )
         if (phase := (progress.phase, progress.iteration)) != self._phase:
@@ -68,7 +69,7 @@ class ProgressDisplay:
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False)
+            self._console.print(literal(text), soft_wrap=True)
 
 
 class _Eta(ProgressColumn):

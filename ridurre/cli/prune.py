@@ -11,6 +11,7 @@ from rich.console import Console
 from typer import Option
 
 from ridurre.cli.exits import errors_console, exit_codes
+from ridurre.cli.literal import literal
 from ridurre.cli.options import Criterion, Data, Model, Out, Training, Url
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
@@ -75,7 +76,7 @@ def prune(
         else:
             report = _on_service(url, model, data, target, name, training_options, pruning, console)
         console.print(before_after(report))
-        console.print(f"Wrote {target}", soft_wrap=True, highlight=False)
+        console.print(literal(f"Wrote {target}"), soft_wrap=True)
 
 
 def _on_service(
@@ -92,7 +93,7 @@ def _on_service(
         uploaded = client.upload_model(model)
         dataset = client.dataset(data)
         job = client.submit(uploaded, dataset, name=name, training=training, **pruning)
-        console.print(f"Job {job.id} on {client.url}", highlight=False, soft_wrap=True)
+        console.print(literal(f"Job {job.id} on {client.url}"), soft_wrap=True)
         try:
             with ProgressDisplay(console) as display:
                 job = client.wait(job.id, on_event=display.on_event)
@@ -108,9 +109,9 @@ def _cancel(client: Client, job_id: str) -> None:
     try:
         client.cancel(job_id)
     except ConflictError:
-        errors_console.print(f"Interrupted; job {job_id} had already finished.", highlight=False)
+        errors_console.print(literal(f"Interrupted; job {job_id} had already finished."), soft_wrap=True)
     else:
-        errors_console.print(f"Interrupted; asked the service to cancel job {job_id}.", highlight=False)
+        errors_console.print(literal(f"Interrupted; asked the service to cancel job {job_id}."), soft_wrap=True)
 
 
 def _locally(

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ridurre.cli.exits import errors_console, exit_codes
+from ridurre.cli.literal import literal, literal_lines
 
 
 def serve(
@@ -28,9 +29,10 @@ def serve(
     console = Console()
     if not is_loopback(host):
         errors_console.print(
-            f"Warning: the service knows no passwords; whoever reaches {host} can use it.", style="yellow"
+            literal(f"Warning: the service knows no passwords; whoever reaches {host} can use it.", "yellow")
         )
     with exit_codes():
         run(
-            Place(host=host, port=port, data_directory=data_directory), lambda text: console.print(text, soft_wrap=True)
+            Place(host=host, port=port, data_directory=data_directory),
+            lambda text: console.print(literal_lines(text), soft_wrap=True),
         )

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from ridurre.cli.literal import literal
+
 
 def before_after(report: Mapping[str, Any]) -> Table:
     """Return a table of the model before the first prune and of the delivered one, from `report.json`.
@@ -25,7 +27,7 @@ def before_after(report: Mapping[str, Any]) -> Table:
     for name in dict.fromkeys([*metrics_before, *metrics_after]):
         first, last = metrics_before.get(name), metrics_after.get(name)
         difference = "" if first is None or last is None else f"{last - first:+.4f}"
-        table.add_row(name, _figure(first), _figure(last), difference)
+        table.add_row(literal(name), _figure(first), _figure(last), difference)
     return table
 
 

@@ -15,7 +15,7 @@ from pruning.catalog import CRITERIA
 from ridurre.cli import app
 from ridurre.cli.options import complete_criterion
 from ridurre.client import Client
-from tests.ridurre.fake_service import ARTIFACTS, JOB_ID, FakeService, job_body, problem
+from tests.ridurre.fake_service import ARTIFACTS, JOB_ID, FakeService, etag, event_body, job_body, problem
 
 pytestmark = pytest.mark.fast
 
@@ -161,3 +161,52 @@ def test_the_catalog_is_in_help_and_completion(run: Run) -> None:
     assert all(name in text for name in CRITERIA)
     assert ("kmeans", CRITERIA["kmeans"].summary) in complete_criterion("km")
     assert len(complete_criterion("")) == len(CRITERIA)
+
+
+UGLY = "[/x] [exp]\x1b[31m\u202e\n\x9b2J"
+SHOWN = r"[/x] [exp]\x1b[31m\u202e\n\x9b2J"
+
+
+def test_names_are_printed_as_they_are(run: Run, service: FakeService) -> None:
+    body = job_body("running", name=UGLY, progress={"phase": UGLY}, metrics={UGLY: 1.0})
+    service.answers["GET", "/v1/jobs"] = lambda _: httpx.Response(200, json={"items": [body], "next_cursor": None})
+    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=body)
+    listed, shown = run("jobs"), run("status", JOB_ID)
+    assert listed.exit_code == shown.exit_code == 0, listed.output + shown.output
+    assert listed.output.count(SHOWN) == 2
+    assert shown.output.count(SHOWN) == 2
+
+
+def test_errors_are_printed_as_they_are(run: Run, service: FakeService) -> None:
+    answer = problem(422, "invalid-spec", detail="No [/x] \x1b[31m.", received="[exp]")
+    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: answer
+    result = run("status", JOB_ID)
+    assert result.exit_code == 2
+    assert r"No [/x] \x1b[31m." in result.output
+    assert "received: [exp]" in result.output
+
+
+def test_paths_are_printed_as_they_are(run: Run, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "d[" / "x]"
+    folder.mkdir(parents=True)
+    result = run("prune", model, "--ratio", "0.5", "--out", folder / "[exp].keras")
+    assert result.exit_code == 0, result.output
+    assert f"Wrote {folder}/[exp].keras" in result.output
+    downloaded = run("download", JOB_ID, "report.json", "--out", folder / "[exp].json")
+    assert downloaded.output == f"{folder}/[exp].json\n"
+
+
+def test_what_a_job_tells_is_printed_as_it_is(run: Run, service: FakeService, model: Path) -> None:
+    def tell(_: httpx.Request) -> httpx.Response:
+        events = [event_body(1, phase=UGLY, metrics={UGLY: 0.5}), event_body(2, "status", status="succeeded")]
+        return httpx.Response(200, json={"items": events, "cursor": "2-0"})
+
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = tell
+    report = json.dumps({"steps": [{"step": "initial", "metrics": {UGLY: 0.5}}]}).encode()
+    headers = {"ETag": etag(report)}
+    path = f"/v1/jobs/{JOB_ID}/artifacts/report.json"
+    service.answers["GET", path] = lambda _: httpx.Response(200, content=report, headers=headers)
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 0, result.output
+    assert result.output.count(SHOWN) >= 2
+    assert "\x1b" not in result.output
