@@ -15,6 +15,7 @@ from ridurre.errors import RidurreError, ServiceUnavailableError, ServiceUnreach
 from ridurre.objects import Artifact, Event, Job, Uploaded
 from ridurre.options import given
 from ridurre.steps import Call, Fetch, Flow, Pause
+from ridurre.target import check_file_target
 
 LONG_POLL_SECONDS = 20.0
 MAX_FAILURES_IN_A_ROW = 6
@@ -24,10 +25,19 @@ OnEvent = Callable[[Event], None]
 
 def upload(collection: str, path: Path) -> Flow[Uploaded]:
     """Send a file to `models` or `datasets`."""
-    if not path.is_file():
-        raise RidurreError(f"There is no file {path}.", field=collection.removesuffix("s"), expected="a readable file")
+    require_file(collection, path)
     response = yield Call("POST", f"/v1/{collection}", params={"filename": path.name}, file=path)
     return parse(Uploaded, json_of(response))
+
+
+def require_file(collection: str, path: Path) -> None:
+    """Do nothing if there is a file to send.
+
+    Raises:
+        RidurreError: There is none.
+    """
+    if not path.is_file():
+        raise RidurreError(f"There is no file {path}.", field=collection.removesuffix("s"), expected="a readable file")
 
 
 def submit(
@@ -121,6 +131,7 @@ def download(job_id: str, name: str, target: Path) -> Flow[Path]:
     """Fetch one artifact; a folder as the target takes it under its own name."""
     if target.is_dir():
         target = target / name
+    check_file_target(target)
     yield Fetch(Download(f"{job_path(job_id)}/artifacts/{quote(name, safe='')}", target))
     return target
 

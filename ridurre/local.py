@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ridurre.errors import RidurreError
 from ridurre.options import PruningOptions, given
+from ridurre.target import check_model_target
 
 if TYPE_CHECKING:
     from pruning.pipeline import PruningResult
@@ -29,7 +30,7 @@ def prune(
         model: A Keras model, or the path of a `.keras` or `.h5` file. It is not changed.
         data: A tuple `(x, y)`, a dict of arrays, the path of an `.npz` file, or `None` to prune without
             training and evaluation.
-        out: Where to save the pruned model, if anywhere.
+        out: Where to save the pruned model, if anywhere; a name that ends in `.keras`.
         training: Fields of `TrainingSpec`, such as `{"fine_tuning_epochs": 2}`.
         on_progress: Called with a `pruning.progress.Progress` at least once a step and epoch.
         pruning_options: Fields of `PruningSpec`, such as `criterion="kmeans", target_params=0.36`.
@@ -45,6 +46,7 @@ def prune(
     from pruning.pipeline import prune as prune_model
     from pruning.spec import PruningSpec, TrainingSpec
 
+    target = None if out is None else check_model_target(Path(out))
     spec = PruningSpec.model_validate(given(pruning_options))
     training_options = given(training or {})
     if data is None:
@@ -56,8 +58,8 @@ def prune(
         training=TrainingSpec.model_validate(training_options),
         on_progress=on_progress,
     )
-    if out is not None:
-        result.model.save(out)
+    if target is not None:
+        result.model.save(target)
     return result
 
 

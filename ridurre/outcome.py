@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ridurre.conversations import OnEvent, download, submit, upload, wait
+from ridurre.conversations import OnEvent, download, require_file, submit, upload, wait
+from ridurre.errors import RidurreError
 from ridurre.objects import Job, Uploaded
 from ridurre.steps import Flow
+from ridurre.target import check_model_target
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,29 @@ def prune(
     on_event: OnEvent | None,
 ) -> Flow[Pruned]:
     """Upload, submit, wait and download the pruned model."""
+    require_file("models", model_path)
+    target = check_model_target(out or default_target(model_path))
     model = yield from upload("models", model_path)
     dataset = yield from dataset_of(data)
     job = yield from submit(model, dataset, name, training, pruning)
     job = (yield from wait(job.id, None, on_event)).raise_unless_succeeded()
-    path = yield from download(job.id, "pruned.keras", out or default_target(model_path))
-    report = yield from report_of(job.id)
+    with naming_the_job(job.id):
+        path = yield from download(job.id, "pruned.keras", target)
+        report = yield from report_of(job.id)
     return Pruned(job=job, path=path, report=report)
+
+
+@contextmanager
+def naming_the_job(job_id: str) -> Iterator[None]:
+    """Make errors after a job say which it is, for its results are still on the service."""
+    hint = f"Job {job_id} has succeeded and the service keeps its results: ridurre download {job_id}"
+    try:
+        yield
+    except RidurreError as error:
+        error.hint = hint if error.hint is None else f"{error.hint} {hint}"
+        raise
+    except OSError as error:
+        raise RidurreError(f"The results could not be written: {error}", hint=hint) from error
 
 
 def dataset_of(data: Path | str | None) -> Flow[Uploaded | str | None]:

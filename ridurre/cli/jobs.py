@@ -15,6 +15,7 @@ from ridurre.cli.options import JobId, Url
 from ridurre.cli.progress import describe
 from ridurre.client import Client
 from ridurre.objects import Job
+from ridurre.target import check_file_target, check_folder_target
 
 
 def jobs(
@@ -66,9 +67,13 @@ def download(
 ) -> None:
     """Fetch what a job produced; each file's digest is checked."""
     with exit_codes(), Client(url) as client:
-        names = [artifact.name for artifact in client.artifacts(job_id)] if name is None else [name]
         if name is None:
-            out.mkdir(parents=True, exist_ok=True)
+            if not out.exists():
+                out.mkdir(parents=True)
+            check_folder_target(out)
+        elif not out.is_dir():
+            check_file_target(out)
+        names = [artifact.name for artifact in client.artifacts(job_id)] if name is None else [name]
         for each in names:
             Console().print(literal(client.download(job_id, each, out)), soft_wrap=True)
 

@@ -18,7 +18,8 @@ from ridurre.cli.table import before_after
 from ridurre.client import Client
 from ridurre.errors import ConflictError
 from ridurre.options import PruningOptions
-from ridurre.outcome import default_target
+from ridurre.outcome import default_target, naming_the_job
+from ridurre.target import check_model_target
 
 # Which options of the command are which fields of the specs.
 PRUNING_FIELDS = {
@@ -71,12 +72,13 @@ def prune(
     }
     console, target = Console(), out or default_target(model)
     with exit_codes():
+        overwritten = check_model_target(target).exists()
         if local:
             report = _locally(model, data, target, training_options, pruning, console)
         else:
             report = _on_service(url, model, data, target, name, training_options, pruning, console)
         console.print(before_after(report))
-        console.print(literal(f"Wrote {target}"), soft_wrap=True)
+        console.print(literal(f"{'Overwrote' if overwritten else 'Wrote'} {target}"), soft_wrap=True)
 
 
 def _on_service(
@@ -101,8 +103,9 @@ def _on_service(
             _cancel(client, job.id)
             raise
         job.raise_unless_succeeded()
-        client.download(job.id, "pruned.keras", target)
-        return client.report(job.id)
+        with naming_the_job(job.id):
+            client.download(job.id, "pruned.keras", target)
+            return client.report(job.id)
 
 
 def _cancel(client: Client, job_id: str) -> None:

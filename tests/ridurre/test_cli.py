@@ -210,3 +210,24 @@ def test_what_a_job_tells_is_printed_as_it_is(run: Run, service: FakeService, mo
     assert result.exit_code == 0, result.output
     assert result.output.count(SHOWN) >= 2
     assert "\x1b" not in result.output
+
+
+def test_a_bad_target_is_2_before_any_request(run: Run, service: FakeService, model: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("prune", model, "--ratio", "0.5", "--out", tmp_path / "x.h5"),
+        ("prune", model, "--ratio", "0.5", "--local", "--out", tmp_path / "absent" / "x.keras"),
+        ("download", JOB_ID, "report.json", "--out", tmp_path / "absent" / "r.json"),
+        ("download", JOB_ID, "--out", model),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2, result.output
+        assert "received: " in result.output
+        assert "expected: " in result.output
+    assert service.requests == []
+
+
+def test_what_goes_wrong_after_the_job_names_the_job(run: Run, service: FakeService, model: Path) -> None:
+    del service.answers["GET", f"/v1/jobs/{JOB_ID}/artifacts/report.json"]
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 2
+    assert f"ridurre download {JOB_ID}" in result.output

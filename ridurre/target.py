@@ -1,0 +1,50 @@
+"""Where results go, looked at before any work is done for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ridurre.errors import RidurreError
+
+
+def check_model_target(path: Path) -> Path:
+    """Return the path if a pruned model can be written there.
+
+    Raises:
+        RidurreError: It has another ending than `.keras`, is a folder, or cannot be written.
+    """
+    if path.suffix != ".keras":
+        raise _refusal("A pruned model cannot have that name.", path, "a name that ends in .keras")
+    return check_file_target(path)
+
+
+def check_file_target(path: Path) -> Path:
+    """Return the path if a file can be written there.
+
+    Raises:
+        RidurreError: It is a folder, its folder is missing, or one of them must not be written.
+    """
+    if path.is_dir():
+        raise _refusal("That is a folder.", path, "the path of a file")
+    check_folder_target(path.parent, path)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise _refusal("That file must not be overwritten.", path, "a file that you may write")
+    return path
+
+
+def check_folder_target(folder: Path, received: Path | None = None) -> None:
+    """Do nothing if files can be put into a folder.
+
+    Raises:
+        RidurreError: The folder is missing, is none, or must not be written.
+    """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise _refusal(f"The folder {folder} {what}.", received or folder, "a path in a folder that exists")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _refusal(f"The folder {folder} must not be written.", received or folder, "a folder that you may write")
+
+
+def _refusal(detail: str, received: Path, expected: str) -> RidurreError:
+    return RidurreError(detail, field="out", received=str(received), expected=expected)
