@@ -10,9 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.bodies import HINT, unreadable_body, wrong_body
 from api.body_limit import BodyTooLargeError
 from api.explain import FieldError, encodable, explain
 from api.ranges import RangeNotSatisfiableError
@@ -98,7 +100,11 @@ def _on_pruning_error(request: Request, error: Exception) -> JSONResponse:
 
 def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first, *others = errors = explain(error.errors())
+    raw = list(error.errors())
+    wrong = wrong_body(raw, error.body, request.headers.get("content-type"))
+    if wrong is not None:
+        return _wrong_body(wrong)
+    first, *others = errors = explain(raw, error.body)
     code = SpecError.code
     if first.field == "pruning.criterion":
         code = UnknownCriterionError.code
@@ -112,7 +118,12 @@ def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
         received=first.received,
         expected=first.expected,
         errors=errors if others else None,
+        hint=HINT if first.field == "body" else None,
     )
+
+
+def _wrong_body(wrong: FieldError) -> JSONResponse:
+    return _answer(SpecError.code, **wrong.model_dump(), hint=HINT)
 
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -122,6 +133,9 @@ def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         return _answer(
             UploadTooLargeError.code, str(error.detail), field="body", received=error.received, expected=expected
         )
+    cause = error.__cause__
+    if error.status_code == 400 and cause is not None and not isinstance(cause, ClientDisconnect):
+        return _wrong_body(unreadable_body(cause))  # FastAPI's answer to a body that raises while it is parsed
     if isinstance(error, RangeNotSatisfiableError):
         expected = f"a range within {error.size_bytes} bytes"
         answer = _answer(
@@ -129,10 +143,22 @@ def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         )
         answer.headers.update(error.headers or {})
         return answer
+    return _no_route(request, error)
+
+
+def _no_route(request: Request, error: HTTPException) -> JSONResponse:
+    """Say that there is no such path or method."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    details = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not possible here"}
-    answer = _answer(code, details.get(error.status_code, str(error.detail)), error.status_code)
-    answer.headers.update(error.headers or {})
+    headers = Headers(error.headers)
+    path, method = request.url.path[:200], request.method
+    details = {404: f"there is nothing at {path}", 405: f"{method} is not possible here"}
+    fields: dict[int, dict[str, str]] = {
+        404: {"field": "path", "received": path, "expected": "a path that /openapi.json lists"},
+        405: {"field": "method", "received": method, "expected": f"one of {headers.get('allow', '')}"},
+    }
+    detail = details.get(error.status_code, str(error.detail))
+    answer = _answer(code, detail, error.status_code, **fields.get(error.status_code, {}))
+    answer.headers.update(headers)
     return answer
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from pruning.catalog import CRITERIA
 
@@ -14,6 +15,7 @@ Schedule = Literal["constant", "linear", "exponential", "one_shot"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 MAX_PATTERN_CHARACTERS = 256
+EXTENT = "ratio, target_params or max_filters_removed"
 
 
 def _check_pattern(pattern: Any) -> Any:
@@ -21,7 +23,9 @@ def _check_pattern(pattern: Any) -> Any:
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+            message = f"{pattern!r} is not a regular expression: {error}"
+            expected = f"a regular expression of at most {MAX_PATTERN_CHARACTERS} characters"
+            raise PydanticCustomError("pattern", "{message}", {"message": message, "expected": expected}) from None
     return pattern
 
 
@@ -99,9 +103,13 @@ class PruningSpec(_Frozen):
     def _check_extent(self) -> PruningSpec:
         how_far = (self.ratio, self.target_params, self.max_filters_removed)
         if all(value is None for value in how_far) and not (self.ratios or self.ratios_by_width):
-            raise ValueError("say how much to remove: give ratio, target_params or max_filters_removed")
+            raise PydanticCustomError("extent", "say how much to remove: give {expected}", {"expected": EXTENT})
         if self.schedule == "linear" and self.num_iterations is None:
-            raise ValueError("schedule 'linear' ends at the last iteration: give num_iterations")
+            raise PydanticCustomError(
+                "num_iterations",
+                "schedule 'linear' ends at the last iteration: give num_iterations",
+                {"field": "num_iterations", "expected": "an integer at least 1 and at most 1000"},
+            )
         return self
 
 

@@ -112,17 +112,87 @@ def test_several_wrong_fields_are_all_named(service: Service) -> None:
 
 
 def test_a_spec_that_says_nothing_is_refused(service: Service) -> None:
-    assert (
-        "how much"
-        in assert_problem(service.client.post("/v1/jobs", json=service.spec(pruning={})), 422, "invalid-spec")["detail"]
+    response = service.client.post("/v1/jobs", json=service.spec(pruning={}))
+    problem = assert_problem(response, 422, "invalid-spec")
+    assert "how much" in problem["detail"]
+    assert (problem["field"], problem["expected"]) == ("pruning", "ratio, target_params or max_filters_removed")
+
+
+def test_a_linear_schedule_needs_its_end(service: Service) -> None:
+    response = service.client.post("/v1/jobs", json=service.spec(pruning={"ratio": 0.5, "schedule": "linear"}))
+    problem = assert_problem(response, 422, "invalid-spec")
+    assert (problem["field"], problem["expected"]) == (
+        "pruning.num_iterations",
+        "an integer at least 1 and at most 1000",
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"model": NaN}', b"\xff"])
-def test_a_body_that_is_no_spec_is_refused(service: Service, body: bytes) -> None:
+UNIONS: list[tuple[dict[str, Any], str, str]] = [
+    ({"loss": 3}, "training.loss", "3"),
+    ({"loss": ""}, "training.loss", '""'),
+    ({"loss": {"head": 3}}, "training.loss", '{"head": 3}'),
+    ({"optimizer": {"nam": "adam"}}, "training.optimizer", '{"nam": "adam"}'),
+    ({"optimizer": {"name": "adam", "options": {"a": [1]}}}, "training.optimizer", "adam"),
+    ({"metrics": ["accuracy", 3]}, "training.metrics", '["accuracy", 3]'),
+    ({"metrics": {"head": ["accuracy", 3]}}, "training.metrics", "accuracy"),
+]
+
+
+@pytest.mark.parametrize(("training", "field", "received"), UNIONS)
+def test_a_value_of_many_forms_is_one_error(
+    service: Service, training: dict[str, Any], field: str, received: str
+) -> None:
+    response = service.client.post("/v1/jobs", json=service.spec(training=training))
+    problem = assert_problem(response, 422, "invalid-spec")
+    assert problem["field"] == field
+    assert received in problem["received"]
+    assert "an object with name, options" in problem["expected"]
+    assert "errors" not in problem
+
+
+def test_a_wrong_pattern_is_named_without_its_key(service: Service) -> None:
+    response = service.client.post("/v1/jobs", json=service.spec(pruning={"ratios": {"(": 0.5}}))
+    problem = assert_problem(response, 422, "invalid-spec")
+    assert (problem["field"], problem["received"]) == ("pruning.ratios", '"("')
+    assert problem["expected"] == "a regular expression of at most 256 characters"
+
+
+BODIES: list[tuple[bytes, str]] = [
+    (b"", "an empty body"),
+    (b"{", "{"),
+    (b"[]", "[]"),
+    (b"null", "an empty body"),
+    (b'"text"', '"text"'),
+    (b"\xff", "xff"),
+    (b"[" * 19_000, "inside each other"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "digits"),
+]
+
+
+@pytest.mark.parametrize(("body", "received"), BODIES, ids=[body[:8].decode("latin-1") for body, _ in BODIES])
+def test_a_body_that_is_no_spec_is_refused(service: Service, body: bytes, received: str) -> None:
     response = service.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-    assert response.status_code in (400, 422)
-    assert response.headers["content-type"] == "application/problem+json"
+    problem = assert_problem(response, 422, "invalid-spec")
+    assert problem["field"] == "body"
+    assert received in problem["received"]
+    assert "object" in problem["expected"]
+    assert "Content-Type: application/json" in problem["hint"]
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_spec_under_another_content_type_is_refused(service: Service, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    response = service.client.post("/v1/jobs", content=json.dumps(service.spec()).encode(), headers=headers)
+    problem = assert_problem(response, 422, "invalid-spec")
+    assert (problem["field"], problem["expected"]) == ("Content-Type", "application/json")
+    assert problem["received"] == (content_type or "no Content-Type")
+
+
+def test_a_wrong_header_is_named(service: Service) -> None:
+    headers = {"Idempotency-Key": "x" * 300}
+    problem = assert_problem(service.client.post("/v1/jobs", json=service.spec(), headers=headers), 422, "invalid-spec")
+    assert (problem["field"], problem["expected"]) == ("Idempotency-Key", "at most 255 characters")
+    assert problem["received"].startswith("xxx")
 
 
 def test_a_spec_over_the_limit_is_refused(service: Service) -> None:
@@ -191,10 +261,24 @@ def test_jobs_are_listed_in_pages(service: Service) -> None:
     assert service.client.get("/v1/jobs?status=running").json()["items"] == []
 
 
-@pytest.mark.parametrize("query", ["status=lost", "limit=0", "limit=1000", "cursor=x!", "cursor=abc"])
-def test_a_wrong_query_is_refused(service: Service, query: str) -> None:
-    problem = assert_problem(service.client.get(f"/v1/jobs?{query}"), 422, "invalid-spec")
-    assert problem["field"] == query.split("=")[0]
+STATUSES = "one of queued, running, interrupted, succeeded, failed, cancelled"
+QUERIES: list[tuple[str, str, str]] = [
+    ("status", "lost", STATUSES),
+    ("limit", "0", "at least 1"),
+    ("limit", "1000", "at most 200"),
+    ("limit", "x", "an integer"),
+    ("cursor", "x!", "next_cursor"),
+    ("cursor", "abc", "next_cursor"),
+    ("cursor", "x" * 201, "at most 200 characters"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), QUERIES)
+def test_a_wrong_query_is_refused(service: Service, name: str, value: str, expected: str) -> None:
+    problem = assert_problem(service.client.get("/v1/jobs", params={name: value}), 422, "invalid-spec")
+    assert problem["field"] == name
+    assert problem["received"].removesuffix("…") == value[:200]
+    assert expected in problem["expected"]
 
 
 @pytest.mark.parametrize(
