@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from ridurre.errors import RidurreError, ServiceUnreachableError, UnexpectedAnswerError, problem_error
+from ridurre.errors import ServiceUnreachableError, UnexpectedAnswerError, problem_error
 from ridurre.objects import Job
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -74,7 +74,9 @@ def job_of(response: httpx.Response) -> Job:
     return parse(Job, json_of(response))
 
 
-def unreachable(url: str, error: httpx.TransportError | httpx.InvalidURL | httpx.UnsupportedProtocol) -> RidurreError:
+def unreachable(
+    url: str, error: httpx.TransportError | httpx.InvalidURL | httpx.UnsupportedProtocol
+) -> ServiceUnreachableError:
     """Return the error that says that nothing answers under a URL."""
     return ServiceUnreachableError(
         f"The service does not answer: {error or type(error).__name__}.",

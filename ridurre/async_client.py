@@ -18,10 +18,12 @@ from ridurre.answers import raise_for_problem, unreachable
 from ridurre.connection import TIMEOUT, base_url, request_arguments
 from ridurre.conversations import LONG_POLL_SECONDS, OnEvent
 from ridurre.download import Download
-from ridurre.events import Follower
+from ridurre.errors import ServiceUnavailableError
+from ridurre.events import Follower, Loss
 from ridurre.objects import Artifact, Event, Job, Uploaded
 from ridurre.options import PruningOptions
 from ridurre.outcome import Pruned
+from ridurre.patience import OUTAGE_SECONDS, OnOutage, Patience
 from ridurre.steps import Call, Fetch, Flow, Pause
 
 T = TypeVar("T")
@@ -82,28 +84,46 @@ class AsyncClient:
         """Return at most `limit` jobs, newest first, of one status or of all."""
         return await self._run(conversations.jobs(status, limit))
 
-    async def wait(self, job_id: str, *, timeout_seconds: float | None = None, on_event: OnEvent | None = None) -> Job:
+    async def wait(
+        self,
+        job_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_event: OnEvent | None = None,
+        outage_seconds: float = OUTAGE_SECONDS,
+        on_outage: OnOutage | None = None,
+    ) -> Job:
         """Return the job once it is finished, however it ended; see `Job.raise_unless_succeeded`."""
-        return await self._run(conversations.wait(job_id, timeout_seconds, on_event))
+        longest = outage_seconds if timeout_seconds is None else min(outage_seconds, timeout_seconds)
+        patience = Patience(job_id, longest, on_outage)
+        return await self._run(conversations.wait(job_id, timeout_seconds, on_event, patience))
 
-    async def events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
+    async def events(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        outage_seconds: float = OUTAGE_SECONDS,
+        on_outage: OnOutage | None = None,
+    ) -> AsyncIterator[Event]:
         """Yield the job's events after a cursor, as they come, up to the terminal one."""
-        follower = Follower(job_id, after)
+        follower = Follower(job_id, after, Patience(job_id, outage_seconds, on_outage))
         while not follower.ended:
             if follower.polling:
-                events, _ = await self._run(conversations.poll_events(job_id, follower.cursor, LONG_POLL_SECONDS))
+                poll = conversations.poll_events(job_id, follower.cursor, LONG_POLL_SECONDS, follower.patience)
+                events, _ = await self._run(poll)
                 for event in events:
                     yield follower.seen(event)
                 if not events and (await self.job(job_id)).finished:
                     return
                 continue
-            lost: httpx.TransportError | SSEError | None = None
+            lost: Loss | None = None
             try:
                 async with self._stream(follower.call()) as response:
                     async for message in EventSource(response).aiter_sse():
                         if (accepted := follower.accept(message)) is not None:
                             yield accepted
-            except (httpx.TransportError, SSEError) as error:
+            except (httpx.TransportError, SSEError, ServiceUnavailableError) as error:
                 lost = error
             if not follower.ended:
                 await anyio.sleep(follower.lost(self.url, lost))
@@ -137,11 +157,14 @@ class AsyncClient:
         name: str | None = None,
         training: Mapping[str, Any] | None = None,
         on_event: OnEvent | None = None,
+        on_outage: OnOutage | None = None,
         **pruning: Unpack[PruningOptions],
     ) -> Pruned:
         """Upload, submit, wait and download in one call."""
         target = None if out is None else Path(out)
-        return await self._run(outcome.prune(Path(model_path), data, target, name, training, pruning, on_event))
+        return await self._run(
+            outcome.prune(Path(model_path), data, target, name, training, pruning, on_event, on_outage)
+        )
 
     async def _run(self, flow: Flow[T]) -> T:
         result: httpx.Response | None = None

@@ -17,10 +17,12 @@ from ridurre.answers import raise_for_problem, unreachable
 from ridurre.connection import TIMEOUT, base_url, request_arguments
 from ridurre.conversations import LONG_POLL_SECONDS, OnEvent
 from ridurre.download import Download
-from ridurre.events import Follower
+from ridurre.errors import ServiceUnavailableError
+from ridurre.events import Follower, Loss
 from ridurre.objects import Artifact, Event, Job, Uploaded
 from ridurre.options import PruningOptions
 from ridurre.outcome import Pruned
+from ridurre.patience import OUTAGE_SECONDS, OnOutage, Patience
 from ridurre.steps import Call, Fetch, Flow, Pause
 
 T = TypeVar("T")
@@ -93,31 +95,56 @@ class Client:
         """Return at most `limit` jobs, newest first, of one status or of all."""
         return self._run(conversations.jobs(status, limit))
 
-    def wait(self, job_id: str, *, timeout_seconds: float | None = None, on_event: OnEvent | None = None) -> Job:
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_event: OnEvent | None = None,
+        outage_seconds: float = OUTAGE_SECONDS,
+        on_outage: OnOutage | None = None,
+    ) -> Job:
         """Return the job once it is finished, however it ended; see `Job.raise_unless_succeeded`.
+
+        Args:
+            job_id: Which job.
+            timeout_seconds: How long to wait at most.
+            on_event: Called with each event.
+            outage_seconds: How long to bear a service that does not answer, meanwhile.
+            on_outage: Called once in each outage of more than a moment; by default a warning is logged.
 
         Raises:
             WaitTimeoutError: It is not finished after `timeout_seconds`.
         """
-        return self._run(conversations.wait(job_id, timeout_seconds, on_event))
+        longest = outage_seconds if timeout_seconds is None else min(outage_seconds, timeout_seconds)
+        patience = Patience(job_id, longest, on_outage)
+        return self._run(conversations.wait(job_id, timeout_seconds, on_event, patience))
 
-    def events(self, job_id: str, *, after: str | None = None) -> Iterator[Event]:
+    def events(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        outage_seconds: float = OUTAGE_SECONDS,
+        on_outage: OnOutage | None = None,
+    ) -> Iterator[Event]:
         """Yield the job's events after a cursor, as they come, up to the terminal one."""
-        follower = Follower(job_id, after)
+        follower = Follower(job_id, after, Patience(job_id, outage_seconds, on_outage))
         while not follower.ended:
             if follower.polling:
-                events, _ = self._run(conversations.poll_events(job_id, follower.cursor, LONG_POLL_SECONDS))
+                poll = conversations.poll_events(job_id, follower.cursor, LONG_POLL_SECONDS, follower.patience)
+                events, _ = self._run(poll)
                 yield from map(follower.seen, events)
                 if not events and self.job(job_id).finished:
                     return
                 continue
-            lost: httpx.TransportError | SSEError | None = None
+            lost: Loss | None = None
             try:
                 with self._stream(follower.call()) as response:
                     for message in EventSource(response).iter_sse():
                         if (event := follower.accept(message)) is not None:
                             yield event
-            except (httpx.TransportError, SSEError) as error:
+            except (httpx.TransportError, SSEError, ServiceUnavailableError) as error:
                 lost = error
             if not follower.ended:
                 time.sleep(follower.lost(self.url, lost))
@@ -155,6 +182,7 @@ class Client:
         name: str | None = None,
         training: Mapping[str, Any] | None = None,
         on_event: OnEvent | None = None,
+        on_outage: OnOutage | None = None,
         **pruning: Unpack[PruningOptions],
     ) -> Pruned:
         """Upload, submit, wait and download in one call.
@@ -166,13 +194,14 @@ class Client:
             name: A label.
             training: Fields of `TrainingSpec`.
             on_event: Called with each event.
+            on_outage: Called once in each outage of more than a moment; by default a warning is logged.
             pruning: Fields of `PruningSpec`.
 
         Raises:
             JobFailedError: The job failed; the error says why.
         """
         target = None if out is None else Path(out)
-        return self._run(outcome.prune(Path(model_path), data, target, name, training, pruning, on_event))
+        return self._run(outcome.prune(Path(model_path), data, target, name, training, pruning, on_event, on_outage))
 
     def _run(self, flow: Flow[T]) -> T:
         result: httpx.Response | None = None

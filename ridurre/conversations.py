@@ -14,6 +14,7 @@ from ridurre.download import Download
 from ridurre.errors import RidurreError, ServiceUnavailableError, ServiceUnreachableError, WaitTimeoutError
 from ridurre.objects import Artifact, Event, Job, Uploaded
 from ridurre.options import given
+from ridurre.patience import Patience
 from ridurre.steps import Call, Fetch, Flow, Pause
 from ridurre.target import check_file_target
 
@@ -80,28 +81,30 @@ def jobs(status: str | None, limit: int) -> Flow[list[Job]]:
     return found[:limit]
 
 
-def poll_events(job_id: str, after: str | None, wait_seconds: float) -> Flow[tuple[list[Event], str | None]]:
+def poll_events(
+    job_id: str, after: str | None, wait_seconds: float, patience: Patience
+) -> Flow[tuple[list[Event], str | None]]:
     """Ask for the events after a cursor, waiting for the first; return them and the new cursor."""
     params = given({"after": after, "wait": round(wait_seconds, 3)})
     call = Call("GET", f"{job_path(job_id)}/events", params=params, timeout_seconds=wait_seconds + 30)
-    body = json_of((yield from persistently(call)))
+    body = json_of((yield from patiently(call, patience)))
     return [parse(Event, item) for item in body["items"]], body.get("cursor") or after
 
 
-def wait(job_id: str, timeout_seconds: float | None, on_event: OnEvent | None) -> Flow[Job]:
-    """Follow a job to its end by long-polling, through short outages of the service."""
+def wait(job_id: str, timeout_seconds: float | None, on_event: OnEvent | None, patience: Patience) -> Flow[Job]:
+    """Follow a job to its end by long-polling, through outages of the service."""
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     cursor: str | None = None
     while True:
         remaining = LONG_POLL_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
-        events, cursor = yield from poll_events(job_id, cursor, min(LONG_POLL_SECONDS, remaining))
+        events, cursor = yield from poll_events(job_id, cursor, min(LONG_POLL_SECONDS, remaining), patience)
         for event in events:
             if on_event is not None:
                 on_event(event)
         expired = deadline is not None and time.monotonic() >= deadline
         # The job itself is asked whenever the events fall silent: they may have been trimmed.
         if not events or events[-1].terminal or expired:
-            current = job_of((yield from persistently(Call("GET", job_path(job_id)))))
+            current = job_of((yield from patiently(Call("GET", job_path(job_id)), patience)))
             if current.finished:
                 return current
             if expired:
@@ -139,6 +142,18 @@ def download(job_id: str, name: str, target: Path) -> Flow[Path]:
 def job_path(job_id: str) -> str:
     """Return the path of a job; an id with a slash in it must not reach another resource."""
     return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def patiently(call: Call, patience: Patience) -> Flow[Any]:
+    """Make a call for somebody who waits, through outages of minutes."""
+    while True:
+        try:
+            answer = yield call
+        except (ServiceUnreachableError, ServiceUnavailableError) as error:
+            yield Pause(patience.pause_after(error))
+        else:
+            patience.restored()
+            return answer
 
 
 def persistently(call: Call) -> Flow[Any]:

@@ -6,10 +6,15 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError
 
 from ridurre.answers import parse, unreachable
-from ridurre.conversations import LONG_POLL_SECONDS, MAX_FAILURES_IN_A_ROW, job_path
-from ridurre.errors import UnexpectedAnswerError
+from ridurre.conversations import LONG_POLL_SECONDS, job_path
+from ridurre.errors import ServiceUnavailableError, UnexpectedAnswerError
 from ridurre.objects import Event
+from ridurre.patience import Patience
 from ridurre.steps import Call
+
+RECONNECT_SECONDS = 0.2
+
+Loss = httpx.TransportError | SSEError | ServiceUnavailableError
 
 
 class Follower:
@@ -22,12 +27,12 @@ class Follower:
             to do.
     """
 
-    def __init__(self, job_id: str, after: str | None) -> None:
+    def __init__(self, job_id: str, after: str | None, patience: Patience) -> None:
         self.job_id = job_id
+        self.patience = patience
         self.cursor = after
         self.ended = False
         self.polling = False
-        self._failures = 0
         self._brought = False
 
     def call(self) -> Call:
@@ -52,22 +57,23 @@ class Follower:
         """Move the cursor past an event."""
         self.cursor = event.id
         self.ended = event.terminal
-        self._failures = 0
+        self.patience.restored()
         self._brought = True
         return event
 
-    def lost(self, url: str, error: httpx.TransportError | SSEError | None) -> float:
+    def lost(self, url: str, error: Loss | None) -> float:
         """Return after how many seconds to connect again; `None` stands for a stream that just ended.
 
         Raises:
-            ServiceUnreachableError: Several connections in a row brought nothing.
+            ServiceUnreachableError, ServiceUnavailableError: No connection brought anything for too long.
         """
         # An answer that is no stream, or a stream that ends empty: ask the slow way, which also tells whether
         # the job is finished.
         if isinstance(error, SSEError) or (error is None and not self._brought):
             self.polling = True
             return 0.0
-        self._failures += 1
-        if error is not None and self._failures >= MAX_FAILURES_IN_A_ROW:
-            raise unreachable(url, error) from error
-        return min(0.1 * 2.0**self._failures, 5.0)
+        if error is None:
+            return RECONNECT_SECONDS
+        return self.patience.pause_after(
+            error if isinstance(error, ServiceUnavailableError) else unreachable(url, error)
+        )

@@ -13,6 +13,7 @@ from typing import Any
 from ridurre.conversations import OnEvent, download, require_file, submit, upload, wait
 from ridurre.errors import RidurreError
 from ridurre.objects import Job, Uploaded
+from ridurre.patience import OUTAGE_SECONDS, OnOutage, Patience
 from ridurre.steps import Flow
 from ridurre.target import check_model_target
 
@@ -40,6 +41,7 @@ def prune(
     training: Mapping[str, Any] | None,
     pruning: Mapping[str, Any],
     on_event: OnEvent | None,
+    on_outage: OnOutage | None = None,
 ) -> Flow[Pruned]:
     """Upload, submit, wait and download the pruned model."""
     require_file("models", model_path)
@@ -47,7 +49,9 @@ def prune(
     model = yield from upload("models", model_path)
     dataset = yield from dataset_of(data)
     job = yield from submit(model, dataset, name, training, pruning)
-    job = (yield from wait(job.id, None, on_event)).raise_unless_succeeded()
+    job = (
+        yield from wait(job.id, None, on_event, Patience(job.id, OUTAGE_SECONDS, on_outage))
+    ).raise_unless_succeeded()
     with naming_the_job(job.id):
         path = yield from download(job.id, "pruned.keras", target)
         report = yield from report_of(job.id)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from ridurre.cli.literal import literal
+from ridurre.cli.literal import literal, literal_lines
+from ridurre.errors import RidurreError
 from ridurre.objects import Event
 from ridurre.objects import Progress as JobProgress
 
@@ -49,6 +50,10 @@ class ProgressDisplay:
             completed = 1.0 if status == "succeeded" else None
             self._progress.update(self._task, description=literal(status).plain, completed=completed, eta_seconds=None)
             self._line(status)
+
+    def on_outage(self, outage: RidurreError) -> None:
+        """Say, above the line, that the service is away."""
+        self._console.print(literal_lines(outage, "yellow"), soft_wrap=True)
 
     def on_local_progress(self, progress: Any) -> None:
         """Show a `pruning.progress.Progress`."""

@@ -11,12 +11,12 @@ from rich.console import Console
 from typer import Option
 
 from ridurre.cli.exits import errors_console, exit_codes
-from ridurre.cli.literal import literal
+from ridurre.cli.literal import literal, literal_lines
 from ridurre.cli.options import Criterion, Data, Model, Out, Training, Url
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
 from ridurre.client import Client
-from ridurre.errors import ConflictError
+from ridurre.errors import ConflictError, RidurreError
 from ridurre.options import PruningOptions
 from ridurre.outcome import default_target, naming_the_job
 from ridurre.target import check_model_target
@@ -98,7 +98,7 @@ def _on_service(
         console.print(literal(f"Job {job.id} on {client.url}"), soft_wrap=True)
         try:
             with ProgressDisplay(console) as display:
-                job = client.wait(job.id, on_event=display.on_event)
+                job = client.wait(job.id, on_event=display.on_event, on_outage=display.on_outage)
         except KeyboardInterrupt:
             _cancel(client, job.id)
             raise
@@ -113,6 +113,11 @@ def _cancel(client: Client, job_id: str) -> None:
         client.cancel(job_id)
     except ConflictError:
         errors_console.print(literal(f"Interrupted; job {job_id} had already finished."), soft_wrap=True)
+    except RidurreError as error:
+        errors_console.print(
+            literal_lines(f"Interrupted, but job {job_id} could not be cancelled: {error}"), soft_wrap=True
+        )
+        errors_console.print(literal(f"It goes on; to try again: ridurre cancel {job_id}"), soft_wrap=True)
     else:
         errors_console.print(literal(f"Interrupted; asked the service to cancel job {job_id}."), soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +46,12 @@ def call(request: pytest.FixtureRequest, service: FakeService) -> Call:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let retries follow each other at once."""
+    """Let retries follow each other at once, on a clock on which the pauses were made all the same."""
+    slept: list[float] = []
 
-    async def sleep(_: float) -> None:
-        return None
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
 
-    monkeypatch.setattr("ridurre.client.time.sleep", lambda _: None)
+    monkeypatch.setattr("ridurre.client.time.sleep", slept.append)
     monkeypatch.setattr("ridurre.async_client.anyio.sleep", sleep)
+    monkeypatch.setattr("ridurre.patience.monotonic", lambda: time.monotonic() + sum(slept))

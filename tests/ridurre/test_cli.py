@@ -231,3 +231,33 @@ def test_what_goes_wrong_after_the_job_names_the_job(run: Run, service: FakeServ
     result = run("prune", model, "--ratio", "0.5")
     assert result.exit_code == 2
     assert f"ridurre download {JOB_ID}" in result.output
+
+
+def test_an_outage_while_waiting_is_told_once(run: Run, service: FakeService, model: Path) -> None:
+    failures = iter(range(8))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return service.events(request) if next(failures, None) is None else refuse(request)
+
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = answer
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("The service is away") == 1
+
+
+def test_a_service_that_stays_away_is_3_and_names_the_job(run: Run, service: FakeService, model: Path) -> None:
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = refuse
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 3
+    assert f"ridurre status {JOB_ID}" in result.stderr
+
+
+def test_ctrl_c_while_the_service_is_away_is_130_too(run: Run, service: FakeService, model: Path) -> None:
+    def interrupt(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = interrupt
+    service.answers["POST", f"/v1/jobs/{JOB_ID}/cancel"] = refuse
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 130
+    assert f"ridurre cancel {JOB_ID}" in result.output
