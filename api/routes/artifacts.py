@@ -11,7 +11,7 @@ from api.deps import IfNoneMatch, ServicesDep
 from api.errors import problem_responses
 from jobs.artifacts.base import job_collection
 from jobs.record import ArtifactRecord, Page
-from jobs.stores.refusals import not_found
+from jobs.stores.refusals import no_artifact
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
@@ -39,9 +39,10 @@ def download_artifact(
     job_id: str, name: str, request: Request, services: ServicesDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The bytes; `ETag` is their sha256, `Range` is understood."""
-    artifact = next((found for found in services.store.get(job_id).artifacts if found.name == name), None)
+    job = services.store.get(job_id)
+    artifact = next((found for found in job.artifacts if found.name == name), None)
     if artifact is None:
-        raise not_found("artifact", name)
+        raise no_artifact(job, name)
     headers = {"ETag": etags.quoted(artifact.sha256), "X-Content-Type-Options": "nosniff"}
     if etags.matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)

@@ -200,7 +200,8 @@ return {'added'}
 # ARGV: kind
 DELETE_INPUT = """
 if not redis.call('ZSCORE', prefix .. 'inputs:' .. ARGV[3], id) then return {'missing'} end
-if redis.call('SCARD', prefix .. 'uses:' .. id) > 0 then return {'needed'} end
+local users = redis.call('SMEMBERS', prefix .. 'uses:' .. id)
+if #users > 0 then return {'needed', users[1]} end
 redis.call('DEL', prefix .. 'input:' .. id)
 redis.call('ZREM', prefix .. 'inputs:' .. ARGV[3], id)
 return {'deleted'}

@@ -197,7 +197,7 @@ class MemoryStore(JobStore):
             self.get_input(kind, input_id)
             for row in self._rows.values():
                 if not row.job.is_finished and input_id in row.job.spec.input_ids.values():
-                    raise refusals.still_needed(kind.kind, input_id)
+                    raise refusals.still_needed(kind.kind, input_id, row.job.id)
             del self._inputs[input_id]
 
     def _next_position(self) -> int:

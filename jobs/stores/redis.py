@@ -177,11 +177,11 @@ class RedisStore(JobStore):
         return Page(items=items, next_cursor=next_cursor)
 
     def delete_input(self, kind: type[Input], input_id: str) -> None:
-        word = self._run("delete_input", input_id, kind.kind)[0]
+        word, *rest = self._run("delete_input", input_id, kind.kind)
         if word == "missing":
             raise refusals.not_found(kind.kind, input_id)
         if word == "needed":
-            raise refusals.still_needed(kind.kind, input_id)
+            raise refusals.still_needed(kind.kind, input_id, rest[0])
 
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from jobs.errors import ConflictError, LeaseLostError, NotFoundError
-from jobs.record import JobError
+from jobs.record import JobError, JobRecord
 from pruning.errors import SpecError
 
 
 def not_found(kind: str, identifier: str) -> NotFoundError:
     """Say that there is no such thing."""
     return NotFoundError(
-        f"there is no {kind} {identifier!r}", received=identifier, expected=f"the id of an existing {kind}"
+        f"there is no {kind} {identifier!r}",
+        field=f"{kind}_id",
+        received=identifier,
+        expected=f"the id of an existing {kind}",
+        hint=f"List what is there with GET /v1/{kind}s.",
+    )
+
+
+def no_artifact(job: JobRecord, name: str) -> NotFoundError:
+    """Say that a job has no such artifact, or none yet."""
+    if not job.is_finished:
+        return NotFoundError(
+            f"job {job.id} is still {job.status}: its artifacts come when it succeeds",
+            field="name",
+            received=name,
+            expected="an artifact of a job that has succeeded",
+            hint=f"Wait for the job with GET /v1/jobs/{job.id}?wait=60.",
+        )
+    names = ", ".join(artifact.name for artifact in job.artifacts)
+    return NotFoundError(
+        f"job {job.id} has no artifact {name!r}; it {'' if names else f'is {job.status} and '}has {names or 'none'}",
+        field="name",
+        received=name,
+        expected=f"one of {names}" if names else "an artifact of a job that has succeeded",
     )
 
 
@@ -37,20 +60,26 @@ def key_reused(idempotency_key: str) -> ConflictError:
 
 def already_finished(job_id: str, status: str) -> ConflictError:
     """Say that a finished job cannot be cancelled."""
-    return ConflictError(f"job {job_id} is already {status}", received=status, expected="an unfinished job")
+    return ConflictError(
+        f"job {job_id} is already {status}", field="status", received=status, expected="an unfinished job"
+    )
 
 
 def still_unfinished(job_id: str, status: str) -> ConflictError:
     """Say that an unfinished job cannot be deleted."""
     return ConflictError(
-        f"job {job_id} is {status}", received=status, expected="a finished job", hint="Cancel it first."
+        f"job {job_id} is {status}", field="status", received=status, expected="a finished job", hint="Cancel it first."
     )
 
 
-def still_needed(kind: str, input_id: str) -> ConflictError:
-    """Say that an upload cannot be deleted yet."""
+def still_needed(kind: str, input_id: str, job_id: str) -> ConflictError:
+    """Say that an upload cannot be deleted yet, naming one job that needs it."""
     return ConflictError(
-        f"an unfinished job needs {kind} {input_id}", received=input_id, hint="Wait for the job, or cancel it."
+        f"{kind} {input_id} is in use: job {job_id} is not finished",
+        field=f"{kind}_id",
+        received=input_id,
+        expected=f"a {kind} that no unfinished job needs",
+        hint=f"Wait for job {job_id}, or cancel it with POST /v1/jobs/{job_id}/cancel.",
     )
 
 

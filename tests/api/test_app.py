@@ -42,7 +42,7 @@ def test_health_has_a_head(service: Service) -> None:
 
 
 def test_unknown_paths_and_methods_are_problems(service: Service) -> None:
-    assert_problem(service.client.get("/v2/jobs"), 404, "not-found")
+    assert assert_problem(service.client.get("/v2/jobs"), 404, "not-found")["received"] == "/v2/jobs"
     response = service.client.put("/v1/jobs")
     assert_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"]

@@ -94,6 +94,15 @@ def test_an_unknown_artifact_is_not_found(service: Service, job: str, name: str)
     assert_problem(service.client.get(f"/v1/jobs/{job}/artifacts/{name}"), 404, "not-found")
 
 
+def test_an_unfinished_job_says_so(service: Service) -> None:
+    job = service.submit()
+    service.store.claim(job, 30)
+    problem = assert_problem(service.client.get(f"/v1/jobs/{job}/artifacts/pruned.keras"), 404, "not-found")
+    assert "still running" in problem["detail"]
+    assert "wait=" in problem["hint"]
+    assert problem["field"] == "name"
+
+
 def test_artifacts_go_with_their_job(service: Service, job: str) -> None:
     assert service.client.delete(f"/v1/jobs/{job}").status_code == 204
     assert_problem(service.client.get(f"/v1/jobs/{job}/artifacts/pruned.keras"), 404, "not-found")

@@ -286,7 +286,8 @@ def test_a_wrong_query_is_refused(service: Service, name: str, value: str, expec
     [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/artifacts"), ("GET", "?wait=1")],
 )
 def test_an_unknown_job_is_not_found(service: Service, method: str, path: str) -> None:
-    assert_problem(service.client.request(method, f"/v1/jobs/job_nothing{path}"), 404, "not-found")
+    problem = assert_problem(service.client.request(method, f"/v1/jobs/job_nothing{path}"), 404, "not-found")
+    assert (problem["field"], problem["received"]) == ("job_id", "job_nothing")
 
 
 def test_an_unchanged_job_is_not_sent_again(service: Service) -> None:
@@ -354,7 +355,7 @@ def test_a_job_shows_progress_and_its_error(service: Service) -> None:
 
 def test_cancelling_and_deleting(service: Service) -> None:
     path = f"/v1/jobs/{service.submit()}"
-    assert_problem(service.client.delete(path), 409, "conflict")
+    assert assert_problem(service.client.delete(path), 409, "conflict")["field"] == "status"
     cancelled = service.client.post(f"{path}/cancel")
     assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
     assert_problem(service.client.post(f"{path}/cancel"), 409, "conflict")

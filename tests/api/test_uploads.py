@@ -120,7 +120,9 @@ def test_an_upload_is_kept_while_a_job_needs_it(service: Service) -> None:
     job = service.submit(dataset=dataset)
     model = service.client.get(f"/v1/jobs/{job}").json()["spec"]["model"]
     for path in (f"/v1/models/{model}", f"/v1/datasets/{dataset}"):
-        assert_problem(service.client.delete(path), 409, "conflict")
+        problem = assert_problem(service.client.delete(path), 409, "conflict")
+        assert job in problem["detail"]
+        assert problem["field"] in ("model_id", "dataset_id")
     service.client.post(f"/v1/jobs/{job}/cancel")
     for path in (f"/v1/models/{model}", f"/v1/datasets/{dataset}"):
         assert service.client.delete(path).status_code == 204

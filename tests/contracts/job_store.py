@@ -335,9 +335,9 @@ class JobStoreContract:
     def test_an_upload_is_kept_while_a_job_needs_it(self, store: JobStore) -> None:
         store.add_input(DATASET)
         job, _ = store.create(make_spec(dataset=DATASET.id))
-        with pytest.raises(ConflictError):
+        with pytest.raises(ConflictError, match=job.id):
             store.delete_input(ModelRecord, MODEL.id)
-        with pytest.raises(ConflictError):
+        with pytest.raises(ConflictError, match=job.id):
             store.delete_input(DatasetRecord, DATASET.id)
         store.request_cancel(job.id)
         store.delete_input(ModelRecord, MODEL.id)
