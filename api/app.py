@@ -21,7 +21,7 @@ from api.routes import artifacts, criteria, datasets, events, health, jobs, mode
 from api.wakeups import Wakeups
 from jobs.artifacts.base import ArtifactStore
 from jobs.artifacts.local import LocalArtifacts
-from jobs.settings import Settings
+from jobs.settings import Settings, settings_or_exit
 from jobs.stores.base import JobStore
 from jobs.stores.redis import RedisStore
 
@@ -44,7 +44,7 @@ def create_app(
         artifact_store: Default: the data directory of the settings, created when the server starts.
         publish: Tells the workers that a job waits. Default: through Celery.
     """
-    settings = settings or Settings()
+    settings = settings or settings_or_exit()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _check_redis_url(url: str) -> str:
@@ -114,3 +115,22 @@ class Settings(BaseSettings):
     def workspace_directory(self) -> Path:
         """Where the directories of running jobs are."""
         return self.data_directory / "workspace"
+
+
+def settings_or_exit() -> Settings:
+    """Return the settings of the environment, or end the process with a line on each that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SystemExit("\n".join(map(_line, error.errors()))) from None
+    except SettingsError as error:
+        raise SystemExit(f"ridurre cannot start: {error}: {error.__cause__}; lists are given as JSON") from None
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, error["loc"]))
+    variable = name if name.isupper() else f"RIDURRE_{name.upper()}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    is_shown = name and "URL" not in variable  # a Redis URL may hold a password
+    received = f"; received {error['input']!r}" if is_shown else ""
+    return f"ridurre cannot start: {f'{variable}: ' if name else ''}{message}{received}"

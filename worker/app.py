@@ -12,12 +12,12 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
 from jobs.queue import QUEUE, RUN_TASK, broker_options
-from jobs.settings import Settings
+from jobs.settings import Settings, settings_or_exit
 from worker.runtime import runtime
 
 app = Celery("ridurre", include=["worker.tasks"])
 app.conf.update(
-    broker_options(Settings()),
+    broker_options(settings_or_exit()),
     task_acks_late=False,  # the lease decides who runs what; a late acknowledgement ran jobs twice
     worker_disable_prefetch=True,
     worker_prefetch_multiplier=1,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 from jobs.artifacts.local import LocalArtifacts
-from jobs.settings import Settings
+from jobs.settings import Settings, settings_or_exit
 from jobs.stores.redis import RedisStore
 from worker.directory import remove_abandoned
 from worker.supervisor import Supervisor
@@ -34,4 +34,4 @@ class Runtime:
 @cache
 def runtime() -> Runtime:
     """Return the runtime of this process, made at the first call from the environment."""
-    return Runtime(Settings())
+    return Runtime(settings_or_exit())

@@ -1,9 +1,12 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from jobs.settings import Settings
+from jobs.settings import Settings, settings_or_exit
 
 pytestmark = pytest.mark.fast
 
@@ -62,3 +65,34 @@ def test_another_process_can_be_given_the_settings(monkeypatch: pytest.MonkeyPat
 def test_settings_that_cannot_work_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(fields)
+
+
+WRONG: list[tuple[str, str, str]] = [
+    ("RIDURRE_PORT", "many", "RIDURRE_PORT: Input should be a valid integer"),
+    ("RIDURRE_LEASE_SECONDS", "-1", "RIDURRE_LEASE_SECONDS: Input should be greater than 0; received '-1'"),
+    ("RIDURRE_LEASE_SECONDS", "inf", "RIDURRE_LEASE_SECONDS: Input should be a finite number"),
+    ("RIDURRE_HEARTBEAT_SECONDS", "100", "heartbeat_seconds must be shorter than lease_seconds"),
+    ("RIDURRE_REDIS_URL", "http://:secret@host", "RIDURRE_REDIS_URL: a Redis URL starts with"),
+    ("REDIS_URL", "redis://:secret@host/first", "redis_url names the database 'first'"),
+    ("RIDURRE_RUNNER_COMMAND", "run it", "runner_command"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "line"), WRONG)
+def test_a_wrong_variable_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as caught:
+        settings_or_exit()
+    said = str(caught.value)
+    assert said.startswith("ridurre cannot start: ")
+    assert line in said
+    assert "secret" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("module", ["api.app", "worker.app"])
+def test_a_process_with_a_wrong_setting_ends_without_a_traceback(module: str) -> None:
+    environment = {**os.environ, "RIDURRE_PORT": "many"}
+    done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ridurre cannot start: RIDURRE_PORT")
