@@ -13,7 +13,7 @@ from ridurre.answers import job_of, json_of, parse
 from ridurre.download import Download
 from ridurre.errors import RidurreError, ServiceUnavailableError, ServiceUnreachableError, WaitTimeoutError
 from ridurre.objects import Artifact, Event, Job, Uploaded
-from ridurre.options import given
+from ridurre.options import given, plain
 from ridurre.patience import Patience
 from ridurre.steps import Call, Fetch, Flow, Pause
 from ridurre.target import check_file_target
@@ -52,12 +52,12 @@ def submit(
     spec: dict[str, Any] = {
         "model": model.id if isinstance(model, Uploaded) else model,
         "dataset": dataset.id if isinstance(dataset, Uploaded) else dataset,
-        "pruning": given(pruning),
+        "pruning": plain(given(pruning), "pruning"),
     }
     if name is not None:
         spec["name"] = name
     if training is not None:
-        spec["training"] = given(training)
+        spec["training"] = plain(given(training), "training")
     call = Call("POST", "/v1/jobs", json=spec, headers={"Idempotency-Key": uuid.uuid4().hex})
     return job_of((yield from persistently(call)))
 

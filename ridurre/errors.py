@@ -14,6 +14,7 @@ RidurreError
 ├── UnexpectedAnswerError        an answer that is not the contract's: a proxy, another service
 ├── JobFailedError               the job ended as `failed`
 ├── JobCancelledError            the job ended as `cancelled`
+├── InvalidOptionError           an option that cannot be meant, or cannot be sent to a service
 ├── WaitTimeoutError             the job is unfinished after `timeout_seconds`
 ├── DigestMismatchError          downloaded bytes are not those that the service announced
 └── EmbeddedServiceError         the embedded Redis, API or worker cannot start or died
@@ -71,6 +72,10 @@ class UnexpectedAnswerError(RidurreError):
 
 class WaitTimeoutError(RidurreError):
     """The job is not finished yet; it goes on."""
+
+
+class InvalidOptionError(RidurreError):
+    """An option that cannot be meant, or cannot be sent to a service."""
 
 
 class DigestMismatchError(RidurreError):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ridurre.errors import RidurreError
-from ridurre.options import PruningOptions, given
+from ridurre.options import PruningOptions, given, plain, validated
 from ridurre.target import check_model_target
+
+# What NumPy and zipfile raise over a file that is none, or holds a single array without a name.
+UNREADABLE = (
+    ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from pruning.pipeline import PruningResult
@@ -40,22 +48,25 @@ def prune(
 
     Raises:
         pruning.PruningError: The library refuses, with the reason.
-        pydantic.ValidationError: An option is not what its spec allows.
+        RidurreError: An option is not what its spec allows, the file of data cannot be read, or `out` not written.
     """
     from pruning.load import load_model
     from pruning.pipeline import prune as prune_model
     from pruning.spec import PruningSpec, TrainingSpec
 
     target = None if out is None else check_model_target(Path(out))
-    spec = PruningSpec.model_validate(given(pruning_options))
-    training_options = given(training or {})
+    options = given(pruning_options)
+    # Here, and only here, the criterion may be a function or an object.
+    own = {name: options.pop(name) for name in ("criterion",) if name in options}
+    spec = validated(PruningSpec, plain(options, "pruning") | own, "pruning")
+    training_options = plain(given(training or {}), "training")
     if data is None:
         training_options.setdefault("fine_tuning_epochs", 0)
     result = prune_model(
         load_model(Path(model)) if isinstance(model, str | Path) else model,
         spec,
         _arrays(Path(data)) if isinstance(data, str | Path) else data,
-        training=TrainingSpec.model_validate(training_options),
+        training=validated(TrainingSpec, training_options, "training"),
         on_progress=on_progress,
     )
     if target is not None:
@@ -75,5 +86,21 @@ def _arrays(path: Path) -> dict[str, Any]:
             expected="the path of an .npz file",
             hint="Folders of images and built-in datasets work on a service.",
         )
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except UNREADABLE as error:
+        raise _unreadable(path, str(error) or type(error).__name__) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise _unreadable(path, f"{name}, which is no array")
+    return arrays
+
+
+def _unreadable(path: Path, received: str) -> RidurreError:
+    return RidurreError(
+        f"The file {path} is not an .npz file that can be read.",
+        field="data",
+        received=received,
+        expected="a file of numpy.savez(path, x_train=…, y_train=…) with arrays of numbers, without pickled objects",
+    )

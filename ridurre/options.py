@@ -5,8 +5,15 @@ Kept apart from the spec so that the client needs nothing of the library; a test
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ridurre.errors import InvalidOptionError
+
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 class PruningOptions(TypedDict, total=False):
@@ -29,3 +36,72 @@ class PruningOptions(TypedDict, total=False):
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out options that are `None`: the spec's own default holds for them."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def plain(value: Any, field: str) -> Any:
+    """Return options as JSON knows them; numbers and arrays of NumPy become plain numbers and lists.
+
+    Raises:
+        InvalidOptionError: A number is not finite, or something has no form in JSON.
+    """
+    if value is None or isinstance(value, str | bool):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        return {str(name): plain(each, f"{field}.{name}") for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each, f"{field}.{number}") for number, each in enumerate(value)]
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidOptionError(
+                "That is no number to reckon with.", field=field, received=str(value), expected="a finite number"
+            )
+        return float(value)
+    if not isinstance(value, type) and hasattr(value, "tolist"):  # of NumPy, which is not to be imported here
+        return plain(value.tolist(), field)
+    if callable(value) or hasattr(value, "select"):
+        raise InvalidOptionError(
+            "Functions and objects cannot be sent to a service.",
+            field=field,
+            received=str(getattr(value, "__name__", type(value).__name__)),
+            expected="the name of a criterion" if field == "pruning.criterion" else "a value that JSON knows",
+            hint="Your own criteria work in the library only: ridurre.prune(model, data, criterion=function).",
+        )
+    raise InvalidOptionError(
+        "That cannot be written as JSON.",
+        field=field,
+        received=type(value).__name__,
+        expected="a number, text, list or dict",
+    )
+
+
+def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
+    """Return the spec with these options.
+
+    Raises:
+        InvalidOptionError: The spec does not allow them; the error names the first, and tells of all.
+    """
+    try:
+        return kind.model_validate(dict(options))
+    except ValidationError as error:
+        problems = error.errors()
+        first = problems[0]
+        where = [".".join(str(part) for part in (field, *problem["loc"])) for problem in problems]
+        raise InvalidOptionError(
+            "\n".join(f"{path}: {_message(problem['msg'])}" for path, problem in zip(where, problems, strict=True)),
+            field=where[0],
+            received=repr(first["input"])[:200],
+            expected=_message(first["msg"]),
+        ) from error
+    except (OverflowError, RecursionError) as error:  # from compiling a pattern
+        raise InvalidOptionError(
+            f"A pattern is beyond what can be compiled: {error}.",
+            field=field,
+            received=repr(dict(options))[:200],
+            expected="regular expressions of reasonable size",
+        ) from error
+
+
+def _message(text: str) -> str:
+    return text.removeprefix("Value error, ")

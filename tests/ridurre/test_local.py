@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from typer.testing import CliRunner
 
 import ridurre
+from pruning.errors import PruningError
 from ridurre.errors import RidurreError
 
 pytestmark = pytest.mark.e2e
@@ -80,7 +81,77 @@ def test_the_command_without_a_service(model_path: Path, data_path: Path, tmp_pa
 
 
 def test_what_cannot_be_meant(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="less than 1"):
+    with pytest.raises(RidurreError, match="less than 1"):
         ridurre.prune(model, ratio=1.5)
+    with pytest.raises(RidurreError, match=r"training\.learning_rate"):
+        ridurre.prune(model, ratio=0.5, training={"learning_rate": float("inf")})
     with pytest.raises(RidurreError, match=r"\.npz"):
         ridurre.prune(model, tmp_path / "absent.npz", ratio=0.5)
+
+
+def test_a_number_of_numpy_is_a_number(model: Any) -> None:
+    assert ridurre.prune(model, ratio=np.float32(0.5)).model.count_params() == 4 * 4 + 4 + 4 * 3 + 3
+
+
+def test_an_own_criterion(model: Any) -> None:
+    def score(weights: np.ndarray) -> np.ndarray:
+        assert weights.ndim == 2
+        importance: np.ndarray = np.abs(weights).max(axis=1)
+        return importance
+
+    def fail(weights: np.ndarray) -> np.ndarray:
+        raise KeyError("oops")
+
+    assert ridurre.prune(model, ratio=0.5, criterion=score).model.count_params() == 4 * 4 + 4 + 4 * 3 + 3
+    with pytest.raises(PruningError, match="oops"):
+        ridurre.prune(model, ratio=0.5, criterion=fail)
+
+
+def bad_files(folder: Path) -> list[Path]:
+    """Write files that are called .npz and hold no arrays that can be used."""
+    good = folder / "good.npz"
+    np.savez_compressed(good, x_train=np.zeros((40, 4)), y_train=np.zeros(40))
+    contents = {"text": b"hello", "empty": b"", "truncated": good.read_bytes()[:200]}
+    contents["garbled"] = good.read_bytes()[:60] + bytes(20) + good.read_bytes()[80:]
+    for name, content in contents.items():
+        (folder / f"{name}.npz").write_bytes(content)
+    np.savez(folder / "pickled.npz", x_train=np.array([{}, {}], dtype=object), y_train=np.zeros(2))
+    with (folder / "single.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with zipfile.ZipFile(folder / "other.npz", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    return [folder / f"{name}.npz" for name in (*contents, "pickled", "single", "other")]
+
+
+def test_bad_files_are_2(model_path: Path, tmp_path: Path) -> None:
+    from ridurre.cli import app
+
+    for path in bad_files(tmp_path):
+        with pytest.raises((RidurreError, PruningError)) as caught:
+            ridurre.prune(model_path, path, ratio=0.5)
+        assert caught.value.received
+        assert caught.value.expected
+        result = CliRunner().invoke(app, ["prune", str(model_path), "--data", str(path), "--ratio", "0.5", "--local"])
+        assert result.exit_code == 2, (path.name, result.output, result.exception)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--ratio", "nan"),
+        ("--ratio", "inf"),
+        ("--ratio", "2"),
+        ("--ratio", "0.5", "--include", "("),
+        ("--ratio", "0.5", "--include", "nothing"),
+        ("--ratio", "0.5", "--schedule", "never"),
+        ("--ratio", "0.5", "--learning-rate", "inf"),
+        ("--ratio", "0.5", "--training", '{"epochs": "many"}'),
+    ],
+)
+def test_bad_options_are_2(model_path: Path, options: tuple[str, ...]) -> None:
+    from ridurre.cli import app
+
+    result = CliRunner().invoke(app, ["prune", str(model_path), *options, "--local"])
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert "eceived: " in result.output
+    assert "xpected: " in result.output
