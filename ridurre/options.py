@@ -92,7 +92,7 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
             "\n".join(f"{path}: {_message(problem['msg'])}" for path, problem in zip(where, problems, strict=True)),
             field=where[0],
             received=repr(first["input"])[:200],
-            expected=_message(first["msg"]),
+            expected=str(first.get("ctx", {}).get("expected") or _message(first["msg"])),
         ) from error
     except (OverflowError, RecursionError) as error:  # from compiling a pattern
         raise InvalidOptionError(

@@ -17,10 +17,13 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 import ridurre
+from jobs.settings import Settings
 from ridurre.embedded import EmbeddedRedis, configured_url
-from ridurre.errors import EmbeddedServiceError
+from ridurre.errors import EmbeddedServiceError, RidurreError
 from ridurre.process import Process
 
 # Without the limit an open stream of events would hold the API up for ever.
@@ -62,8 +65,10 @@ def serve(place: Place, say: Say) -> None:
         say: Takes messages for people, among them the URL once the service is ready.
 
     Raises:
+        RidurreError: A variable of the environment is not what a setting can be.
         EmbeddedServiceError: The address or the data directory is taken, or a process cannot start or died.
     """
+    check_settings()
     data_directory = place.data_directory.absolute()
     (data_directory / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
     port = _checked_port(place.host, place.port)
@@ -100,6 +105,32 @@ def serve(place: Place, say: Say) -> None:
         signals.processes += [worker, api]
         _run(_url(place.host, port), signals, data_directory, say)
         say("Stopping: the API, the worker, Redis. Once more Ctrl-C ends them at once.")
+
+
+def check_settings() -> None:
+    """Do nothing if API and worker can use the environment, which would be hard to tell from their logs.
+
+    Raises:
+        RidurreError: A variable is not what its setting can be; the error names it.
+    """
+    try:
+        Settings()
+    except SettingsError as error:  # a list that is not JSON
+        raise RidurreError(
+            f"A setting cannot be read: {error}.",
+            received=str(error.__cause__ or error),
+            expected="JSON",
+            hint="The variables are in jobs/settings.py.",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else None
+        raise RidurreError(
+            f"A setting is wrong: {first['msg'].removeprefix('Value error, ')}.",
+            field=name if name is None or "REDIS_URL" in name else f"RIDURRE_{name.removeprefix('RIDURRE_')}",
+            received=None if name is None else str(first["input"]),
+            hint="Change or unset the variable; all of them are in jobs/settings.py.",
+        ) from error
 
 
 def _run(url: str, signals: _Signals, data_directory: Path, say: Say) -> None:

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as version_of
+from typing import Annotated
+
 import typer
 
 from ridurre.cli import jobs, prune, serve
 
+HELP = (
+    "Structured pruning of Keras 3 models.\n\n"
+    "Exit codes: 0 done; 1 the job failed or was cancelled; 2 bad usage or input; 3 the service is "
+    "unreachable or cannot run; 130 interrupted."
+)
+
 app = typer.Typer(
     name="ridurre",
-    help="Structured pruning of Keras 3 models.\n\n"
-    "Exit codes: 0 done; 1 the job failed or was cancelled; 2 bad usage or input; 3 the service is "
-    "unreachable or cannot run; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ridurre {version_of('ridurre')}")
+        raise typer.Exit
+
+
+def ridurre(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
+app.callback(help=HELP)(ridurre)
 app.command("serve")(serve.serve)
 app.command("prune")(prune.prune)
 app.command("jobs")(jobs.jobs)

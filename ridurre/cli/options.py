@@ -14,7 +14,16 @@ Url = Annotated[
     str | None,
     typer.Option("--url", envvar="RIDURRE_URL", help="The service.", show_default="http://127.0.0.1:8470"),
 ]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, job_….")]
+
+
+def check_job_id(job_id: str) -> str:
+    """Return the id; an empty one, as of an unset variable of the shell, is a usage error."""
+    if not job_id.strip():
+        raise typer.BadParameter(f"{job_id!r} is no id of a job; expected one such as job_…, see `ridurre jobs`.")
+    return job_id
+
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, job_….", callback=check_job_id)]
 
 
 def complete_criterion(incomplete: str) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,7 @@ PRUNING_FIELDS = {
     "min_channels": "min_channels",
     "seed": "seed",
 }
+EXTENTS = {"ratio", "target_params", "max_filters_removed"}
 TRAINING_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs", "batch_size", "learning_rate", "seed")
 
 
@@ -67,6 +69,8 @@ def prune(
     pruning: PruningOptions = {  # type: ignore[assignment]
         field: given_options[option] for field, option in PRUNING_FIELDS.items() if option in given_options
     }
+    if not pruning.keys() & EXTENTS:
+        raise typer.BadParameter("Say how far to go: give --ratio, --target-params or --max-filters-removed.")
     training_options = (training or {}) | {
         field: given_options[field] for field in TRAINING_FIELDS if field in given_options
     }
@@ -130,6 +134,8 @@ def _locally(
     pruning: PruningOptions,
     console: Console,
 ) -> dict[str, Any]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it once, when it is imported
+
     from ridurre.local import prune as prune_locally
 
     with ProgressDisplay(console) as display:

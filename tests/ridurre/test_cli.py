@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from pruning.catalog import CRITERIA
 from ridurre.cli import app
 from ridurre.cli.options import complete_criterion
 from ridurre.client import Client
+from ridurre.errors import RidurreError
 from tests.ridurre.fake_service import ARTIFACTS, JOB_ID, FakeService, etag, event_body, job_body, problem
 
 pytestmark = pytest.mark.fast
@@ -261,3 +264,62 @@ def test_ctrl_c_while_the_service_is_away_is_130_too(run: Run, service: FakeServ
     result = run("prune", model, "--ratio", "0.5")
     assert result.exit_code == 130
     assert f"ridurre cancel {JOB_ID}" in result.output
+
+
+def test_how_far_to_go_must_be_said(run: Run, service: FakeService, model: Path) -> None:
+    for arguments in ((), ("--local",)):
+        result = run("prune", model, *arguments)
+        assert result.exit_code == 2
+        assert all(option in result.output for option in ("--ratio", "--target-params", "--max-filters-removed"))
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("command", ["status", "cancel", "download"])
+@pytest.mark.parametrize("job_id", ["", " "])
+def test_an_empty_id_is_bad_usage(run: Run, service: FakeService, command: str, job_id: str) -> None:
+    result = run(command, job_id)
+    assert result.exit_code == 2
+    assert "Usage" in result.output
+    assert service.requests == []
+
+
+def test_version(run: Run) -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.output == f"ridurre {version('ridurre')}\n"
+
+
+def test_tensorflow_is_silent_unless_told_otherwise(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def prune(*_: object, **__: object) -> None:
+        seen.append(os.environ["TF_CPP_MIN_LOG_LEVEL"])
+        raise RidurreError("Enough.")
+
+    monkeypatch.setattr("ridurre.local.prune", prune)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    run("prune", model, "--ratio", "0.5", "--local")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    run("prune", model, "--ratio", "0.5", "--local")
+    assert seen == ["0", "3"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("RIDURRE_MAX_ATTEMPTS", "many"),
+        ("RIDURRE_MAX_UPLOAD_BYTES", "0"),
+        ("RIDURRE_REDIS_URL", "http://localhost"),
+        ("RIDURRE_RUNNER_COMMAND", "{"),
+        ("RIDURRE_HEARTBEAT_SECONDS", "90"),
+    ],
+)
+def test_serve_names_the_variable_that_is_wrong(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = run("serve", "--port", "0", "--data-directory", tmp_path / "data")
+    assert result.exit_code == 2, result.output
+    assert variable.removeprefix("RIDURRE_") in result.output.upper()
+    assert "pydantic" not in result.output
+    assert not (tmp_path / "data").exists()
