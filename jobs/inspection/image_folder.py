@@ -12,6 +12,7 @@ MAX_MEMBERS = 200_000
 MAX_CLASSES = 10_000
 MAX_IMAGE_BYTES = 64 * 1024**2
 MIN_CLASSES = 2
+MISNAMED_VALIDATION = frozenset({"val", "valid", "validation"})
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LAYOUT = "train/<class>/<image>.jpg|png, and optionally validation/<class>/<image>.jpg|png"
 
@@ -28,6 +29,8 @@ def read_classes(archive: Archive) -> tuple[ClassInfo, ...]:
             expected=LAYOUT,
             hint="Zip the folders train/ and validation/ themselves, not a folder around them.",
         )
+    if not validation:
+        _refuse_misnamed_validation(archive)
     if not MIN_CLASSES <= len(train) <= MAX_CLASSES:
         raise DataError(
             "the number of classes is out of range",
@@ -46,6 +49,20 @@ def read_classes(archive: Archive) -> tuple[ClassInfo, ...]:
         ClassInfo(name=name, num_train=train[name], num_validation=validation[name] if validation else None)
         for name in sorted(train)
     )
+
+
+def _refuse_misnamed_validation(archive: Archive) -> None:
+    """Other folders are ignored; one that is meant for validation must not be, unnoticed."""
+    for name in archive.members:
+        top, slash, _ = name.partition("/")
+        if slash and top.lower() in MISNAMED_VALIDATION:
+            raise DataError(
+                "the folder of validation images has another name",
+                field="file",
+                received=f"{top}/",
+                expected=LAYOUT,
+                hint=f"Name the folder validation/ instead of {top}/, or leave it out.",
+            )
 
 
 def _count(archive: Archive, split: str) -> Counter[str]:

@@ -135,6 +135,18 @@ def test_unusable_folders_are_refused(inspect: Callable[[bytes], Any], paths: tu
         inspect(image_folder(*paths))
 
 
+@pytest.mark.parametrize("folder", ["val", "valid", "Validation"])
+def test_validation_under_another_name_is_refused(inspect: Callable[[bytes], Any], folder: str) -> None:
+    with pytest.raises(DataError, match="another name") as caught:
+        inspect(image_folder(*IMAGES, f"{folder}/cat/1.jpg", f"{folder}/dog/1.jpg"))
+    assert caught.value.received == f"{folder}/"
+    assert "validation/" in str(caught.value.hint)
+
+
+def test_a_file_called_val_is_ignored(inspect: Callable[[bytes], Any]) -> None:
+    assert len(inspect(image_folder(*IMAGES, "val")).classes) == 2
+
+
 def test_an_empty_image_is_refused(inspect: Callable[[bytes], Any]) -> None:
     with pytest.raises(DataError, match="empty"):
         inspect(zipped({"train/cat/1.jpg": b"", "train/dog/1.jpg": b"x"}))
