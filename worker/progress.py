@@ -26,7 +26,7 @@ class _Line(Progress):
 
 
 class Step(BaseModel):
-    """One event of the child: the progress, and all metrics known by then."""
+    """One event of the child: the progress, and the metrics of the latest event that has some."""
 
     progress: Progress
     metrics: dict[str, float]
@@ -70,7 +70,7 @@ class ProgressTail:
         except ValidationError as error:
             self._complain(f"{error.error_count()} wrong fields in a line")
             return None
-        self.metrics = self.metrics | parsed.metrics
+        self.metrics = parsed.metrics or self.metrics  # together they would mix figures of different epochs
         fields = parsed.model_dump(exclude={"metrics", "eta_seconds"})
         return Step(progress=Progress(**fields, eta_seconds=self._eta_seconds(parsed.fraction)), metrics=self.metrics)
 
