@@ -34,11 +34,12 @@ async def receive_upload(
 
     Raises:
         PruningError: The inspection refuses it.
-        StoreUnavailableError: The disk is full.
+        StoreUnavailableError: The disk is full, or Redis cannot be reached.
     """
 
     def commit(writer: BlobWriter) -> tuple[Input, bool]:
         inspection = inspect(writer.path)
+        services.store.ping()  # bytes that nobody could be told of would stay for ever
         with services.artifacts.exclusive():
             blob = writer.commit()
             record = kind(

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.errors import StoreUnavailableError
 from tests.api.conftest import MAX_UPLOAD_BYTES, Service, assert_problem
 from tests.uploads import HDF5, digits_npz, image_folder, keras_file, layer, npy, npz_file
 
@@ -81,6 +82,17 @@ def test_a_layer_name_that_is_no_unicode_leaves_nothing(service: Service) -> Non
     config = {"class_name": "Sequential", "config": {"name": "m", "layers": [layer("Dense", "\ud800")]}}
     response = service.client.post("/v1/models?filename=x", content=keras_file(config))
     assert_problem(response, 422, "unusable-model")
+    assert incoming(service) == []
+    assert not list((service.data_directory / "artifacts").glob("models/*"))
+
+
+def test_an_upload_without_a_store_leaves_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise StoreUnavailableError("Redis cannot be reached")
+
+    for name in ("ping", "add_input"):
+        monkeypatch.setattr(service.store, name, fail)
+    assert_problem(service.client.post("/v1/models?filename=x", content=keras_file()), 503, "service-unavailable")
     assert incoming(service) == []
     assert not list((service.data_directory / "artifacts").glob("models/*"))
 
