@@ -1,4 +1,8 @@
-"""The demo's network: `demo_model.py build PATH` writes it untrained, `evaluate PATH` measures a pruned one.
+"""The demo's network and data.
+
+    demo_model.py build model.keras        writes the network, untrained
+    demo_model.py data data.npz            writes the digits that it is for
+    demo_model.py evaluate pruned.keras    measures a pruned one
 
 The last line of the output is JSON.
 """
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from worker.datasets import load_builtin
@@ -46,11 +51,21 @@ def block(x: Any, filters: int, name: str) -> Any:
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
+def data(path: Path) -> dict[str, Any]:
+    """Write the built-in digits as a file, with the validation images that the worker holds out."""
+    digits = load_builtin("digits")
+    arrays = {
+        name: array for name in ("x_train", "y_train", "x_val", "y_val") for array in getattr(digits, name).values()
+    }
+    np.savez_compressed(path, **arrays)
+    return {"summary": ", ".join(f"{name} {array.shape}" for name, array in arrays.items())}
+
+
 def evaluate(path: Path) -> dict[str, Any]:
     """Load a model with plain Keras and measure it on the validation images that the worker holds out."""
     model = keras.models.load_model(path)
-    data = load_builtin("digits")
-    (images,), (digits,) = data.x_val.values(), data.y_val.values()
+    held_out = load_builtin("digits")
+    (images,), (digits,) = held_out.x_val.values(), held_out.y_val.values()
     predicted = model.predict(images, verbose=0).argmax(axis=-1)
     return {
         "accuracy": float((predicted == digits).mean()),
@@ -60,5 +75,5 @@ def evaluate(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    action = {"build": build, "evaluate": evaluate}[sys.argv[1]]
+    action = {"build": build, "data": data, "evaluate": evaluate}[sys.argv[1]]
     sys.stdout.write(json.dumps(action(Path(sys.argv[2]))) + "\n")
