@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def examples() -> list[tuple[str, str]]:
 
 
 @pytest.mark.e2e
+@pytest.mark.skipif(shutil.which("curl") is None, reason="one of the examples needs curl")
 def test_the_examples_run_one_after_another(url: str, tmp_path: Path) -> None:
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     (tmp_path / ".venv").symlink_to(sys.prefix)
