@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pruning.data import Data
-from pruning.errors import DataError, SpecError
+from pruning.errors import DataError, SpecError, first_line
 from pruning.graph.models import last_layer, outputs_by_name
 from pruning.rebuild import fresh_compile_arguments
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
@@ -75,7 +75,7 @@ class Compiling:
         try:
             model.compile(optimizer=optimizer, **arguments)
         except (TypeError, ValueError) as error:
-            raise SpecError(f"Keras refuses the training options: {_first_line(error)}", field="training") from error
+            raise SpecError(f"Keras refuses the training options: {first_line(error)}", field="training") from error
 
     def _compiled(self) -> dict[str, Any]:
         """Return what the model came compiled with, made afresh; nothing if it did not."""
@@ -201,7 +201,7 @@ def _built(config: Any, field: str) -> Any:
         return keras.saving.deserialize_keras_object(config)
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise SpecError(
-            f"Keras refuses the options: {_first_line(error)}",
+            f"Keras refuses the options: {first_line(error)}",
             field=field,
             received=f"{config['class_name']} with {', '.join(config['config']) or 'no options'}",
             expected="the constructor's own arguments",
@@ -309,7 +309,3 @@ def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
             expected=f"whole numbers from 0 to {num_classes - 1}",
             hint="Number the classes from 0, or give the model as many outputs as there are classes.",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

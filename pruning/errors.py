@@ -105,3 +105,9 @@ class TrainingError(PruningError):
 
 class VerificationError(PruningError):
     code = "verification-failed"
+
+
+def first_line(error: Exception, max_length: int = 300) -> str:
+    """Return the first line of a foreign error's message, or its class; Keras's often hold the whole config."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:max_length] if lines else type(error).__name__

@@ -37,17 +37,6 @@ def plan_layers(graph: ChannelGraph, keep: Keep) -> tuple[LayerPlan, ...]:
     return tuple(rows)
 
 
-def count_macs(model: keras.Model) -> int | None:
-    """Count the multiply-accumulates of all convolution and dense kernels for one sample.
-
-    Returns:
-        The count (FLOPs are twice as many), or `None` where a spatial size is not known.
-    """
-    graph = ChannelGraph(model)
-    counts = list(graph.macs(graph.stays({})).values())
-    return None if None in counts else sum(count for count in counts if count is not None)
-
-
 def file_size_bytes(model: keras.Model) -> int:
     """Return the size of the model's `.keras` file, with optimizer state if the optimizer is built."""
     with tempfile.TemporaryDirectory() as directory:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.errors import ModelError
+from pruning.errors import ModelError, first_line
 from pruning.graph.models import functional_graph
 from pruning.weights import read_weights
 
@@ -161,11 +161,10 @@ def _construct(model: Any, *arguments: Any, name: str) -> Any:
 
 
 def _cannot_make(operation: Any, error: Exception) -> ModelError:
-    text = str(error).strip().splitlines()
     return ModelError(
         f"The layer {operation.name!r} cannot be made anew from its own config.",
         field="model",
-        received=f"{type(operation).__module__}.{type(operation).__name__}: {text[0][:200] if text else ''}",
+        received=f"{type(operation).__module__}.{type(operation).__name__}: {first_line(error)}",
         expected="a layer for which type(layer).from_config(layer.get_config()) works",
         hint="Give the class a get_config that returns all its constructor's arguments.",
     )

@@ -13,7 +13,7 @@ import numpy as np
 from pruning.batches import Batches
 from pruning.compiling import Compiling
 from pruning.data import Data
-from pruning.errors import PruningError, TrainingError
+from pruning.errors import PruningError, TrainingError, first_line
 from pruning.graph.models import last_layer, require_graph
 from pruning.rebuild import rebuild
 from pruning.spec import TrainingSpec
@@ -207,7 +207,7 @@ def _guarded(run: Callable[[], Any], watch: _Watch | None = None) -> Any:
         if watch is not None and error is watch.failure:
             raise
         raise TrainingError(
-            f"Keras could not train on the data: {str(error).strip().splitlines()[0][:300]}",
+            f"Keras could not train on the data: {first_line(error)}",
             field="training",
             hint="Check that loss, metrics and targets fit the model's outputs.",
         ) from error

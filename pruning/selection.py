@@ -112,7 +112,6 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
 def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
     """Write down which channels of a traced model stay."""
     layers = plan_layers(graph, keep)
-    macs = graph.macs(graph.stays({})), graph.macs(graph.stays(keep))
     return PruningPlan(
         fingerprint=graph.fingerprint,
         criterion=str(spec.model_dump(include={"criterion"})["criterion"]),
@@ -128,8 +127,8 @@ def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
         layers=layers,
         params_before=sum(layer.params_before for layer in layers),
         params_after=sum(layer.params_after for layer in layers),
-        macs_before=_total(macs[0].values()),
-        macs_after=_total(macs[1].values()),
+        macs_before=_total(layer.macs_before for layer in layers),
+        macs_after=_total(layer.macs_after for layer in layers),
     )
 
 

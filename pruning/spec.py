@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
@@ -163,6 +162,3 @@ class TrainingSpec(_Frozen):
     max_train_samples: int | None = Field(default=None, ge=1, description="Train on a random subset of this size.")
     mixed_precision: bool = Field(default=False, description="Train in bfloat16 (CPU, TPU) or float16 (GPU).")
     seed: int = Field(default=0, ge=0, lt=2**32)
-
-
-CriterionFunction = Callable[..., Any]

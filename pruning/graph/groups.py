@@ -60,10 +60,8 @@ class ChannelGraph:
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
-        self._group_of = np.full(num_channels, -1)
-        for number, group in enumerate(self.groups):
+        for group in self.groups:
             self._position[group.channels] = np.arange(group.num_channels)
-            self._group_of[group.channels] = number
 
     def _collect(self) -> Iterator[ChannelGroup]:
         makers: dict[int, list[str]] = {}

@@ -52,12 +52,12 @@ def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> lis
         return _walk(records, inner, inputs, prefix=f"{path}/")
     records.layers.setdefault(id(operation), (path, operation))
     for weight in getattr(operation, "weights", ()):
-        owner = records.owners.setdefault(id(weight), operation.name)
-        if owner != operation.name:
+        owner = records.owners.setdefault(id(weight), operation)
+        if owner is not operation:
             raise ModelError(
                 "Two layers share a weight, which copies of them would not.",
                 field="model",
-                received=f"{weight.path} in {owner} and in {operation.name}",
+                received=f"{weight.path} in {owner.name} and in {operation.name}",
                 expected="weights shared only by calling the same layer twice",
             )
     shapes: list[Shape] = [tuple(symbol.shape[1:]) for symbol in node.outputs]

@@ -89,7 +89,7 @@ class Records:
     made: dict[tuple[int, str], Labels] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
     locked: dict[str, str] = field(default_factory=dict)
-    owners: dict[int, str] = field(default_factory=dict)
+    owners: dict[int, Any] = field(default_factory=dict)
     num_labels: int = 1
 
     def after(self, stays: np.ndarray, copies: Mapping[int, Any]) -> Records:
