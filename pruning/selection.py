@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from pruning.criteria import Channels, Criterion, resolve_criterion
-from pruning.errors import CriterionError, NothingToPruneError, PlanError, SpecError
+from pruning.errors import NothingToPruneError, PlanError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
+from pruning.scoring import Scoring
 from pruning.spec import PruningSpec
-from pruning.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,9 @@ def plan_prune(graph: ChannelGraph, spec: PruningSpec, extent: Extent) -> Prunin
     """Plan one prune of a traced model within an extent."""
     prunable = [group for group in graph.groups if _chosen(group, spec)]
     counts = _solve(graph, prunable, {group.name: _ratio(group, spec) for group in prunable}, spec, extent)
-    criterion = resolve_criterion(spec.criterion)
+    scoring = Scoring(graph, spec.criterion, spec.seed)
     keep = {
-        group.name: _select(graph, group, criterion, counts[group.name], spec.seed)
+        group.name: scoring.keep(group, counts[group.name])
         for group in prunable
         if counts[group.name] < group.num_channels
     }
@@ -241,54 +240,6 @@ def _largest(holds: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def _select(graph: ChannelGraph, group: ChannelGroup, criterion: Criterion, num_keep: int, seed: int) -> np.ndarray:
-    channels = Channels(group.name, group.num_channels, seed, lambda: filters(graph, group))
-    try:
-        keep = np.asarray(criterion.select(channels, num_keep))
-    except CriterionError:
-        raise
-    except Exception as error:
-        # A user's own criterion may raise anything.
-        raise CriterionError(
-            f"{type(criterion).__name__} failed on group {group.name!r}.",
-            field="pruning.criterion",
-            received=f"{type(error).__name__}: {error}",
-            expected=f"{num_keep} different indices within 0..{group.num_channels - 1}",
-        ) from error
-    valid = (
-        keep.shape == (num_keep,)
-        and np.issubdtype(keep.dtype, np.integer)
-        and len(np.unique(keep)) == num_keep
-        and keep.min() >= 0
-        and keep.max() < group.num_channels
-    )
-    if not valid:
-        raise CriterionError(
-            f"{type(criterion).__name__} did not choose channels of group {group.name!r}.",
-            field="pruning.criterion",
-            received=f"array of shape {keep.shape} and type {keep.dtype}",
-            expected=f"{num_keep} different indices within 0..{group.num_channels - 1}",
-        )
-    return np.sort(keep)
-
-
-def filters(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
-    """Return the filters that make a group's channels, side by side, shape `(num_channels, features)`.
-
-    Only kernels count; a bias is no part of a filter.
-    """
-    parts = []
-    for axis in graph.axes("out"):
-        variable = axis.layer.variables[axis.variable_index]
-        rows = graph.rows(axis, group)
-        if rows.size and len(variable.shape) > 1:
-            weights = np.moveaxis(read_weights(variable), axis.axis, -1)
-            weights = weights.reshape(-1, weights.shape[-1]).T
-            whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
-            parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _why_nothing(graph: ChannelGraph) -> str:

@@ -75,7 +75,12 @@ class ScoreCriterion(Criterion):
         """Return the importance of each channel, shape `(num_channels,)`; higher means keep."""
 
     @final
-    def select(self, channels: Channels, num_keep: int) -> np.ndarray:
+    def importance(self, channels: Channels) -> np.ndarray:
+        """Return the scores after a check, shape `(num_channels,)`, float64 and finite.
+
+        Raises:
+            CriterionError: They are not finite numbers of this shape.
+        """
         try:
             # In float64: negated, unsigned scores would wrap round.
             importance = np.asarray(self.score(channels), dtype=np.float64)
@@ -88,8 +93,12 @@ class ScoreCriterion(Criterion):
                 received=f"shape {importance.shape}, finite: {bool(np.all(np.isfinite(importance)))}",
                 expected=f"finite numbers of shape ({channels.num_channels},)",
             )
+        return importance
+
+    @final
+    def select(self, channels: Channels, num_keep: int) -> np.ndarray:
         # Stable, so that of equals the first stays, on every platform.
-        return np.argsort(-importance, kind="stable")[:num_keep]
+        return np.argsort(-self.importance(channels), kind="stable")[:num_keep]
 
 
 class FunctionCriterion(ScoreCriterion):

@@ -1,0 +1,51 @@
+"""Scoring: a criterion applied to the groups of a model."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from pruning.errors import CriterionError
+from pruning.graph.groups import ChannelGraph
+from pruning.scoring import Scoring
+from tests.pruning.models import residual
+
+
+@pytest.fixture(scope="module")
+def graph() -> ChannelGraph:
+    return ChannelGraph(residual())
+
+
+def test_importance_covers_all_coupled_layers(graph: ChannelGraph) -> None:
+    stem, project = (np.asarray(graph.model.get_layer(name).kernel) for name in ("stem", "project"))
+    importance = Scoring(graph, "l1_norm", seed=0).importance(graph.groups[0])
+    expected = np.abs(stem).sum(axis=(0, 1, 2)) + np.abs(project).sum(axis=(0, 1, 2))
+    np.testing.assert_allclose(importance, expected, rtol=1e-6)
+
+
+def test_those_of_highest_importance_stay(graph: ChannelGraph) -> None:
+    scoring = Scoring(graph, "l1_norm", seed=0)
+    for group in graph.groups:
+        order = np.argsort(-scoring.importance(group))
+        assert scoring.keep(group, 3).tolist() == sorted(order[:3].tolist())
+
+
+def test_a_criterion_that_chooses_sets_has_no_importance(graph: ChannelGraph) -> None:
+    scoring = Scoring(graph, "kmeans", seed=0)
+    with pytest.raises(CriterionError, match="KMeansFilters has no importance for each channel"):
+        scoring.importance(graph.groups[0])
+    assert len(scoring.keep(graph.groups[0], 3)) == 3
+
+
+def test_one_that_raises_is_named(graph: ChannelGraph) -> None:
+    with pytest.raises(CriterionError, match="ZeroDivisionError"):
+        Scoring(graph, lambda weights: 1 / 0, seed=0).importance(graph.groups[0])
+
+
+def test_a_bias_is_no_part_of_a_filter() -> None:
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(3, bias_initializer="ones"), layers.Dense(1)])
+    model.layers[0].kernel.assign(np.zeros((2, 3)))
+    graph = ChannelGraph(model)
+    assert Scoring(graph, "l1_norm", seed=0).importance(graph.groups[0]).tolist() == [0, 0, 0]
