@@ -61,5 +61,23 @@ CRITERIA: dict[str, CriterionEntry] = {
             summary="Remove the channels whose filters lie nearest the geometric median of all.",
             source="He et al. 2019, arXiv:1811.00250",
         ),
+        CriterionEntry(
+            name="similar_filters",
+            path="pruning.criteria.similar_filters:SimilarFilters",
+            summary="Remove, again and again, one of the two most similar filters.",
+            source="Li et al. 2018, Filter Level Pruning Based on Similar Feature Extraction",
+        ),
+        CriterionEntry(
+            name="batchnorm_scale",
+            path="pruning.criteria.batchnorm_scale:BatchNormScale",
+            summary="Keep the channels that BatchNormalization scales up most (network slimming).",
+            source="Liu et al. 2017, arXiv:1708.06519",
+        ),
+        CriterionEntry(
+            name="lamp",
+            path="pruning.criteria.lamp:Lamp",
+            summary="Keep the channels that hold a large share of their layer; made for ranking all layers together.",
+            source="Lee et al. 2021, arXiv:2010.07611",
+        ),
     )
 }

@@ -74,7 +74,13 @@ class Scoring:
         return np.sort(keep)
 
     def _channels(self, group: ChannelGroup) -> Channels:
-        return Channels(group.name, group.num_channels, self._seed, lambda: filters(self._graph, group))
+        return Channels(
+            group.name,
+            group.num_channels,
+            self._seed,
+            lambda: filters(self._graph, group),
+            lambda: scales(self._graph, group),
+        )
 
     def _guarded(self, group: ChannelGroup, ask: Callable[[], np.ndarray], expected: str) -> np.ndarray:
         try:
@@ -106,3 +112,13 @@ def filters(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
             whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
             parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def scales(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
+    """Return the factors by which normalisations scale a group's channels, shape `(num_channels, n)`."""
+    parts = [np.zeros((group.num_channels, 0))]
+    for axis in graph.axes("scale"):
+        rows = graph.rows(axis, group)
+        if rows.size:
+            parts.append(read_weights(axis.layer.variables[axis.variable_index])[rows])
+    return np.concatenate(parts, axis=1)

@@ -28,11 +28,28 @@ class Channels:
     num_channels: int
     seed: int
     _read_weights: Callable[[], np.ndarray] = field(repr=False)
+    _read_scales: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     @cached_property
     def weights(self) -> np.ndarray:
         """Filters of all layers that make the channels, shape `(num_channels, features)`; read on first use."""
         return self._read_weights()
+
+    @cached_property
+    def scales(self) -> np.ndarray:
+        """Factors (gamma) of all normalisations of the channels, shape `(num_channels, n)`; `n` is 0 without any."""
+        return np.zeros((self.num_channels, 0)) if self._read_scales is None else self._read_scales()
+
+    @cached_property
+    def distances(self) -> np.ndarray:
+        """Euclidean distances between the filters, shape `(num_channels, num_channels)`, in float64."""
+        filters = np.asarray(self.weights, dtype=np.float64)
+        # Shifted to the mean, so that the difference of large squares does not lose small distances.
+        filters = filters - filters.mean(axis=0)
+        squares = np.square(filters).sum(axis=1)
+        distances = squares[:, np.newaxis] + squares[np.newaxis, :] - 2 * filters @ filters.T
+        between: np.ndarray = np.sqrt(np.maximum(distances, 0))
+        return between
 
     def blocks(self, num_features: int = 1024) -> Iterator[np.ndarray]:
         """Yield the filters some features at a time, in float32 at least.

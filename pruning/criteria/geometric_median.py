@@ -18,10 +18,5 @@ class GeometricMedian(ScoreCriterion):
     """
 
     def score(self, channels: Channels) -> np.ndarray:
-        filters = np.asarray(channels.weights, dtype=np.float64)
-        # Shifted to the mean, so that the difference of large squares does not lose small distances.
-        filters = filters - filters.mean(axis=0)
-        squares = np.square(filters).sum(axis=1)
-        distances = squares[:, np.newaxis] + squares[np.newaxis, :] - 2 * filters @ filters.T
-        importance: np.ndarray = np.sqrt(np.maximum(distances, 0)).sum(axis=1)
+        importance: np.ndarray = channels.distances.sum(axis=1)
         return importance

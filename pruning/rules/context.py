@@ -15,8 +15,9 @@ A label names one unit of width that can be removed; label 0 is fixed. Axes alon
 vary have size 1: the output of a convolution is `(1, 1, channels)`.
 """
 
-Role = Literal["out", "in", "through"]
-"""How a weight axis relates to its channels: it makes them, reads them, or scales them one by one."""
+Role = Literal["out", "in", "through", "scale"]
+"""How a weight axis relates to its channels: it makes them, reads them, or treats them one by one; the last is
+`"scale"` for the factor (gamma) by which a normalisation multiplies them, and `"through"` for all else."""
 
 Shape = tuple[int | None, ...]
 

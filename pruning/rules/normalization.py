@@ -17,6 +17,7 @@ def batch_normalization(context: Context, layer: Any, inputs: list[Tensor], outp
     rank = len(tensor.shape)
     axis = layer.axis - 1 if layer.axis > 0 else layer.axis + rank
     labels = context.along(tensor, axis)
-    for variable in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance):
+    context.weight(layer.gamma, 0, labels, "scale")
+    for variable in (layer.beta, layer.moving_mean, layer.moving_variance):
         context.weight(variable, 0, labels, "through")
     return [spread(labels, axis, rank)]

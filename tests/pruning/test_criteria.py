@@ -104,3 +104,58 @@ def test_geometric_median_sees_signs() -> None:
     """On absolute weights the two opposite filters would be equal, and the first to go."""
     weights = np.array([[2.0, 2.0], [-2.0, -2.0], [1.0, 1.0], [1.1, 1.0]])
     assert sorted(resolve_criterion("geometric_median").select(channels(weights), 2).tolist()) == [0, 1]
+
+
+def test_batchnorm_scale_by_hand() -> None:
+    # |gamma| of two normalisations: 1 + 0, 0.5 + 2, 0 + 3.
+    scales = np.array([[-1.0, 0.0], [0.5, -2.0], [0.0, 3.0]])
+    seen = Channels("group", 3, 0, lambda: np.zeros((3, 1)), lambda: scales)
+    np.testing.assert_allclose(resolve_criterion("batchnorm_scale").score(seen), [1, 2.5, 3])
+
+
+def test_batchnorm_scale_refuses_a_group_without_one() -> None:
+    with pytest.raises(CriterionError, match=r"'dense_1'.*exclude"):
+        resolve_criterion("batchnorm_scale").select(Channels("dense_1", 3, 0, lambda: np.ones((3, 1))), 2)
+
+
+def test_lamp_by_hand() -> None:
+    # Squared norms 1, 4, 9, 4: of the two 4s the first counts as the larger.
+    weights = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [-2.0, 0.0]])
+    importance = resolve_criterion("lamp").score(channels(weights))
+    np.testing.assert_allclose(importance, [1 / 18, 4 / 13, 1, 4 / 17])
+
+
+def test_lamp_by_its_definition() -> None:
+    weights = np.random.default_rng(3).normal(size=(12, 30))
+    squares = [sum(value * value for value in row) for row in weights.tolist()]
+    expected = [own / sum(other for other in squares if other >= own) for own in squares]
+    np.testing.assert_allclose(resolve_criterion("lamp").score(channels(weights)), expected)
+
+
+def test_lamp_of_a_group_of_zeros_still_keeps_one_channel() -> None:
+    assert resolve_criterion("lamp").score(channels(np.zeros((3, 2)))).tolist() == [1, 0, 0]
+
+
+def test_similar_filters_by_hand() -> None:
+    # 5 and 5.5 are nearest, and 5 is smaller; then 0 and 1; then 1 and 5.5.
+    weights = np.array([[0.0], [1.0], [5.0], [5.5], [10.5]])
+    criterion = resolve_criterion("similar_filters")
+    kept = [sorted(criterion.select(channels(weights), count).tolist()) for count in (4, 3, 2, 1)]
+    assert kept == [[0, 1, 3, 4], [1, 3, 4], [3, 4], [4]]
+
+
+def test_similar_filters_by_its_definition() -> None:
+    weights = np.random.default_rng(4).normal(size=(15, 6))
+    left = list(range(15))
+    for num_keep in range(14, 0, -1):
+        gaps = {(i, j): float(np.sum((weights[i] - weights[j]) ** 2)) for i in left for j in left if i < j}
+        pair = min(gaps, key=gaps.__getitem__)
+        left.remove(min(pair, key=lambda i: float(np.sum(weights[i] ** 2))))
+        kept = resolve_criterion("similar_filters").select(channels(weights), num_keep)
+        assert sorted(kept.tolist()) == left
+
+
+@pytest.mark.parametrize("name", ["similar_filters", "geometric_median", "l1_norm", "lamp"])
+def test_filters_that_are_nan_are_refused(name: str) -> None:
+    with pytest.raises(CriterionError):
+        resolve_criterion(name).select(channels(np.full((4, 2), np.nan)), 2)

@@ -49,3 +49,18 @@ def test_a_bias_is_no_part_of_a_filter() -> None:
     model.layers[0].kernel.assign(np.zeros((2, 3)))
     graph = ChannelGraph(model)
     assert Scoring(graph, "l1_norm", seed=0).importance(graph.groups[0]).tolist() == [0, 0, 0]
+
+
+def test_a_scale_is_the_gamma_of_every_normalisation_of_the_group(graph: ChannelGraph) -> None:
+    gamma = np.asarray(graph.model.get_layer("stem_bn").gamma)
+    importance = Scoring(graph, "batchnorm_scale", seed=0).importance(graph.groups[0])
+    np.testing.assert_allclose(importance, np.abs(gamma), rtol=1e-6)
+
+
+def test_a_normalisation_without_scale_does_not_count() -> None:
+    inputs = keras.Input((4, 4, 1))
+    hidden = layers.BatchNormalization(scale=False)(layers.Conv2D(2, 3, name="c")(inputs))
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(hidden)))
+    graph = ChannelGraph(model)
+    with pytest.raises(CriterionError, match="No normalisation with a gamma scales the channels of group 'c'"):
+        Scoring(graph, "batchnorm_scale", seed=0).keep(graph.groups[0], 1)
