@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,7 +26,7 @@ class GroupPlan(_Frozen):
 
     @model_validator(mode="after")
     def _check_keep(self) -> GroupPlan:
-        ascending = all(a < b for a, b in zip(self.keep, self.keep[1:], strict=False))
+        ascending = all(map(operator.lt, self.keep, self.keep[1:]))
         if not self.keep or not ascending or self.keep[0] < 0 or self.keep[-1] >= self.num_channels:
             raise ValueError(
                 f"group {self.name!r}: keep must be non-empty, ascending and within 0..{self.num_channels - 1}"

@@ -103,12 +103,12 @@ def filters(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
     Only kernels count; a bias is no part of a filter.
     """
     parts = []
-    for axis in graph.axes("out"):
-        variable = axis.layer.variables[axis.variable_index]
-        rows = graph.rows(axis, group)
-        if rows.size and len(variable.shape) > 1:
-            weights = np.moveaxis(read_weights(variable), axis.axis, -1)
+    for axis in graph.axes("out", group):
+        values = read_weights(axis.layer.variables[axis.variable_index])
+        if values.ndim > 1:
+            weights = np.moveaxis(values, axis.axis, -1)
             weights = weights.reshape(-1, weights.shape[-1]).T
+            rows = graph.rows(axis, group)
             whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
             parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

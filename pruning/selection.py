@@ -119,7 +119,7 @@ def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
                 name=group.name,
                 layers=group.layers,
                 num_channels=group.num_channels,
-                keep=tuple(int(index) for index in keep.get(group.name, range(group.num_channels))),
+                keep=tuple(keep[group.name].tolist() if group.name in keep else range(group.num_channels)),
             )
             for group in graph.groups
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -58,27 +59,40 @@ class ChannelGraph:
         self.records = trace(model) if records is None else records
         self.channel_of, num_channels, self._reasons = _couple(self.records)
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
+        self._axes_on = self._index()
+        self._variables: dict[int, list[tuple[tuple[int, ...], bool]]] = {}
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
         for group in self.groups:
             self._position[group.channels] = np.arange(group.num_channels)
 
-    def _collect(self) -> Iterator[ChannelGroup]:
-        makers: dict[int, list[str]] = {}
-        for axis in self.axes("out"):
-            path = self.records.layers[id(axis.layer)][0]
-            for number in np.unique(self._class_of[self.channel_of[axis.labels]]):
-                if number >= 0 and path not in makers.setdefault(int(number), []):
-                    makers[int(number)].append(path)
-        names: dict[str, int] = {}
-        for number, paths in makers.items():
-            names[paths[0]] = names.get(paths[0], 0) + 1
-            suffix = f"#{names[paths[0]]}" if names[paths[0]] > 1 else ""
-            yield ChannelGroup(paths[0] + suffix, tuple(paths), np.flatnonzero(self._class_of == number))
+    def _index(self) -> dict[int, list[WeightAxis]]:
+        """Return class → the weight axes on which its channels lie."""
+        axes_on: dict[int, list[WeightAxis]] = {}
+        classes: dict[bytes, list[int]] = {}  # Most axes share their labels with others.
+        for axis in self.axes():
+            key = axis.labels.tobytes()
+            if key not in classes:
+                classes[key] = np.unique(self._class_of[self.channel_of[axis.labels]]).tolist()
+            for number in classes[key]:
+                axes_on.setdefault(number, []).append(axis)
+        return axes_on
 
-    def axes(self, role: str | None = None) -> Iterator[WeightAxis]:
-        """Yield the labelled weight axes, all or those of one role."""
-        return (axis for axis in self.records.axes.values() if role in (None, axis.role))
+    def _collect(self) -> Iterator[ChannelGroup]:
+        by_class = np.argsort(self._class_of, kind="stable")
+        ends = np.cumsum(np.bincount(self._class_of + 1))  # From class -1 on.
+        names: dict[str, int] = {}
+        for number, axes in self._axes_on.items():
+            paths = tuple(dict.fromkeys(self.records.layers[id(axis.layer)][0] for axis in axes if axis.role == "out"))
+            if number >= 0 and paths:
+                names[paths[0]] = names.get(paths[0], 0) + 1
+                suffix = f"#{names[paths[0]]}" if names[paths[0]] > 1 else ""
+                yield ChannelGroup(paths[0] + suffix, paths, by_class[ends[number] : ends[number + 1]])
+
+    def axes(self, role: str | None = None, group: ChannelGroup | None = None) -> Iterator[WeightAxis]:
+        """Yield the labelled weight axes: all, those of one role, those on which a group's channels lie."""
+        axes = self.records.axes.values() if group is None else self._axes_on[int(self._class_of[group.channels[0]])]
+        return (axis for axis in axes if role in (None, axis.role))
 
     def rows(self, axis: WeightAxis, group: ChannelGroup) -> np.ndarray:
         """Return where the group's channels lie along a weight axis.
@@ -106,11 +120,11 @@ class ChannelGraph:
         locked = dict(self.records.locked)
         for axis in self.axes("out"):
             path = self.records.layers[id(axis.layer)][0]
-            channels = np.unique(self.channel_of[axis.labels])
-            reasons = [self._reasons[channel] for channel in channels if channel in self._reasons]
-            if reasons:
-                locked.setdefault(path, reasons[0])
-            elif len(channels) == 1:
+            channels = self.channel_of[axis.labels]
+            fixed = channels[self._class_of[channels] < 0]
+            if len(fixed):
+                locked.setdefault(path, self._reasons[int(fixed.min())])
+            elif len(channels) and np.all(channels == channels[0]):
                 locked.setdefault(path, "it has one channel, or all its channels are coupled")
         return locked
 
@@ -118,7 +132,7 @@ class ChannelGraph:
     def fingerprint(self) -> str:
         """sha256 over layers, weight shapes and channel groups."""
         layers = [
-            [path, type(layer).__name__, [list(weight.shape) for weight in getattr(layer, "weights", ())]]
+            [path, type(layer).__name__, [shape for shape, is_weight in self._variables_of(layer) if is_weight]]
             for path, layer in self.records.layers.values()
         ]
         groups = [[group.name, list(group.layers), group.num_channels] for group in self.groups]
@@ -126,10 +140,19 @@ class ChannelGraph:
 
     def variable_shapes(self, layer: Any, stays: np.ndarray) -> list[tuple[int, ...]]:
         """Return the shapes that the layer's variables have when only these labels stay."""
-        shapes = [list(variable.shape) for variable in layer.variables]
-        for axis in self._axes_of.get(id(layer), ()):
+        shapes = [list(shape) for shape, _ in self._variables_of(layer)]
+        for axis in self.axes_of(layer):
             shapes[axis.variable_index][axis.axis] = int(np.count_nonzero(stays[axis.labels]))
         return [tuple(shape) for shape in shapes]
+
+    def _variables_of(self, layer: Any) -> list[tuple[tuple[int, ...], bool]]:
+        """Return shape and whether it is a weight, for each variable of a layer; Keras is slow to say, so once."""
+        if id(layer) not in self._variables:
+            weights = {id(weight) for weight in getattr(layer, "weights", ())}
+            self._variables[id(layer)] = [
+                (tuple(variable.shape), id(variable) in weights) for variable in getattr(layer, "variables", ())
+            ]
+        return self._variables[id(layer)]
 
     @cached_property
     def _axes_of(self) -> dict[int, list[WeightAxis]]:
@@ -146,10 +169,10 @@ class ChannelGraph:
         """Count the scalars in each layer's weights when only these labels stay."""
         counts: dict[str, int] = {}
         for path, layer in self.records.layers.values():
-            weights = {id(weight) for weight in getattr(layer, "weights", ())}
-            if weights:
-                shapes = zip(layer.variables, self.variable_shapes(layer, stays), strict=True)
-                counts[path] = sum(math.prod(shape) for variable, shape in shapes if id(variable) in weights)
+            are_weights = [is_weight for _, is_weight in self._variables_of(layer)]
+            if any(are_weights):
+                shapes = self.variable_shapes(layer, stays)
+                counts[path] = sum(math.prod(shape) for shape in itertools.compress(shapes, are_weights))
         return counts
 
     def macs(self, stays: np.ndarray) -> dict[str, int | None]:
@@ -206,9 +229,13 @@ def _partition(records: Records, channel_of: np.ndarray, num_channels: int, reas
             continue
         seen.add(key)
         channels, counts = np.unique(channel_of[labels], return_counts=True)
-        old = np.stack([class_of[channels], counts], axis=1)
-        _, new = np.unique(old, axis=0, return_inverse=True)
-        class_of[channels] = next_class + new.reshape(-1)
-        next_class += int(new.max()) + 1
+        old = class_of[channels] * (len(labels) + 1) + counts
+        if np.all(old == old[0]):  # What np.unique would say, sooner.
+            class_of[channels] = next_class
+            next_class += 1
+        else:
+            parts, new = np.unique(old, return_inverse=True)
+            class_of[channels] = next_class + new
+            next_class += len(parts)
     class_of[fixed] = -1
     return class_of
