@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 
 pytestmark = pytest.mark.fast
 
@@ -33,6 +34,14 @@ def test_images_get_what_was_tested(path: str) -> None:
 def test_everything_that_the_project_asks_for_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cpu"], *extras["embedded"], *extras["dev"], "setuptools"]
+    locked = ("cpu", "embedded", "dev", "export", "openvino")
+    wanted = [*project["dependencies"], *(name for extra in locked for name in extras[extra]), "setuptools"]
     names = {re.split(r"[\[<>=;\s]", requirement)[0] for requirement in wanted}
     assert names <= {name for name, _ in PIN.findall((ROOT / LOCKS[0]).read_text())}
+
+
+def test_no_platform_gets_two_tensorflows() -> None:
+    markers = dict(re.findall(r"^(tensorflow(?:-cpu)?)==\S+ ; (.*?) \\$", (ROOT / LOCKS[0]).read_text(), re.MULTILINE))
+    for platform in ({"sys_platform": "linux", "platform_machine": "x86_64"}, {"sys_platform": "darwin"}):
+        chosen = [name for name, marker in markers.items() if Marker(marker).evaluate(platform)]
+        assert len(chosen) == 1, platform
