@@ -34,7 +34,7 @@ def randomise(model: keras.Model, seed: int) -> None:
 @st.composite
 def models(draw: Draw) -> keras.Model:
     """Small models with branches, concats, adds, every kind of convolution, nesting, sharing and several outputs."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     builder = _Builder(draw)
     for _ in range(draw(st.integers(2, 7))):
         builder.grow()
