@@ -97,28 +97,26 @@ class Scoring:
             ) from error
 
 
-def filters(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
-    """Return the filters that make a group's channels, side by side, shape `(num_channels, features)`.
+def filters(graph: ChannelGraph, group: ChannelGroup) -> list[np.ndarray]:
+    """Return the filters of each layer that makes a group's channels, shapes `(num_channels, features)`.
 
     Only kernels count; a bias is no part of a filter.
     """
     parts = []
     for axis in graph.axes("out", group):
-        values = read_weights(axis.layer.variables[axis.variable_index])
-        if values.ndim > 1:
-            weights = np.moveaxis(values, axis.axis, -1)
+        variable = axis.layer.variables[axis.variable_index]
+        if len(variable.shape) > 1:
+            weights = np.moveaxis(read_weights(variable), axis.axis, -1)
             weights = weights.reshape(-1, weights.shape[-1]).T
             rows = graph.rows(axis, group)
             whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
             parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return parts
 
 
 def scales(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
     """Return the factors by which normalisations scale a group's channels, shape `(num_channels, n)`."""
     parts = [np.zeros((group.num_channels, 0))]
-    for axis in graph.axes("scale"):
-        rows = graph.rows(axis, group)
-        if rows.size:
-            parts.append(read_weights(axis.layer.variables[axis.variable_index])[rows])
+    for axis in graph.axes("scale", group):
+        parts.append(read_weights(axis.layer.variables[axis.variable_index])[graph.rows(axis, group)])
     return np.concatenate(parts, axis=1)

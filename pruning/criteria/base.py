@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
@@ -27,13 +27,18 @@ class Channels:
     name: str
     num_channels: int
     seed: int
-    _read_weights: Callable[[], np.ndarray] = field(repr=False)
+    _read_filters: Callable[[], Sequence[np.ndarray]] = field(repr=False)
     _read_scales: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+
+    @cached_property
+    def _filters(self) -> Sequence[np.ndarray]:
+        """The filters layer by layer, so that what is summed up anyway need not be copied side by side."""
+        return self._read_filters()
 
     @cached_property
     def weights(self) -> np.ndarray:
         """Filters of all layers that make the channels, shape `(num_channels, features)`; read on first use."""
-        return self._read_weights()
+        return self._filters[0] if len(self._filters) == 1 else np.concatenate(self._filters, axis=1)
 
     @cached_property
     def scales(self) -> np.ndarray:
@@ -51,14 +56,16 @@ class Channels:
         between: np.ndarray = np.sqrt(np.maximum(distances, 0))
         return between
 
-    def blocks(self, num_features: int = 1024) -> Iterator[np.ndarray]:
+    def blocks(self, num_features: int = 256) -> Iterator[np.ndarray]:
         """Yield the filters some features at a time, in float32 at least.
 
-        A temporary of the size of VGG16's first dense kernel costs more than the sum that needs it.
+        A temporary of the size of VGG16's first dense kernel, or one that does not fit the processor's cache, costs
+        more than the sum that needs it. Blocks are short enough to be summed in float32.
         """
-        for start in range(0, self.weights.shape[1], num_features):
-            block = self.weights[:, start : start + num_features]
-            yield block.astype(np.promote_types(np.float32, block.dtype), copy=False)
+        for filters in self._filters:
+            for start in range(0, filters.shape[1], num_features):
+                block = filters[:, start : start + num_features]
+                yield block.astype(np.promote_types(np.float32, block.dtype), copy=False)
 
     def generator(self) -> np.random.Generator:
         """Return a random generator of the group's own, so that no group depends on another's draws."""

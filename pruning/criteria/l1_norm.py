@@ -19,5 +19,5 @@ class L1Norm(ScoreCriterion):
     def score(self, channels: Channels) -> np.ndarray:
         importance = np.zeros(channels.num_channels)
         for block in channels.blocks():
-            importance += np.abs(block).sum(axis=1, dtype=np.float64)
+            importance += np.abs(block).sum(axis=1)
         return importance

@@ -19,5 +19,5 @@ class L2Norm(ScoreCriterion):
     def score(self, channels: Channels) -> np.ndarray:
         squares = np.zeros(channels.num_channels)
         for block in channels.blocks():
-            squares += np.square(block).sum(axis=1, dtype=np.float64)
+            squares += np.square(block).sum(axis=1)
         return np.sqrt(squares)

@@ -11,7 +11,7 @@ from pruning.criteria import Channels, resolve_criterion
 
 def channels(weights: np.ndarray, *, name: str = "group", seed: int = 0) -> Channels:
     """Return channels with these filters, shape `(num_channels, features)`, which scale them as well."""
-    return Channels(name, len(weights), seed, lambda: weights, lambda: weights)
+    return Channels(name, len(weights), seed, lambda: [weights], lambda: weights)
 
 
 class CriterionContract:

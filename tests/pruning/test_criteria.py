@@ -109,13 +109,13 @@ def test_geometric_median_sees_signs() -> None:
 def test_batchnorm_scale_by_hand() -> None:
     # |gamma| of two normalisations: 1 + 0, 0.5 + 2, 0 + 3.
     scales = np.array([[-1.0, 0.0], [0.5, -2.0], [0.0, 3.0]])
-    seen = Channels("group", 3, 0, lambda: np.zeros((3, 1)), lambda: scales)
+    seen = Channels("group", 3, 0, lambda: [np.zeros((3, 1))], lambda: scales)
     np.testing.assert_allclose(resolve_criterion("batchnorm_scale").score(seen), [1, 2.5, 3])
 
 
 def test_batchnorm_scale_refuses_a_group_without_one() -> None:
     with pytest.raises(CriterionError, match=r"'dense_1'.*exclude"):
-        resolve_criterion("batchnorm_scale").select(Channels("dense_1", 3, 0, lambda: np.ones((3, 1))), 2)
+        resolve_criterion("batchnorm_scale").select(Channels("dense_1", 3, 0, lambda: [np.ones((3, 1))]), 2)
 
 
 def test_lamp_by_hand() -> None:
