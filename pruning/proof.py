@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.models.functional import operation_fn
 
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import last_layer, require_graph
+from pruning.graph.models import functional_graph, last_layer, require_graph
 from pruning.plan import PruningPlan
 from pruning.rebuild import copy_model, rebuild
+from pruning.reference import left_out
 from pruning.selection import kept_channels
 from pruning.weights import read_weights
 
@@ -92,44 +94,67 @@ def verify(model: keras.Model, small: keras.Model, plan: PruningPlan, *, num_sam
 
 def prove(graph: ChannelGraph, stays: np.ndarray, small: keras.Model, *, num_samples: int = 4, seed: int = 0) -> Proof:
     """Compare a pruned model with the masked original, whose labels that stay are known."""
-    return _Comparison(graph.model, masked_weights(graph, stays), small, max(num_samples, 1), seed).proof()
+    return _Comparison(graph.model, Mask.of(graph, stays), small, max(num_samples, 1), seed).proof()
 
 
 def compare(expected: keras.Model, actual: keras.Model, *, num_samples: int = 4, seed: int = 0) -> Proof:
     """Compare two models that should be equal, in the same way."""
-    return _Comparison(expected, {}, actual, max(num_samples, 1), seed).proof()
+    return _Comparison(expected, Mask(), actual, max(num_samples, 1), seed).proof()
 
 
-def masked_weights(graph: ChannelGraph, stays: np.ndarray) -> dict[int, tuple[Any, np.ndarray]]:
-    """Return id of a variable → the variable and its value with the channels that go zeroed where they are read.
+@dataclass(frozen=True)
+class Mask:
+    """What of a model is zeroed, and what left out, so that some of its channels are not read.
 
-    Zeroing a channel where it is made would be wrong, because biases and offsets behind it leak.
+    Attributes:
+        weights: Id of a variable → the variable and its value with these channels zeroed.
+        present: Id of an operation that looks at several channels at once → position of an argument →
+            booleans that broadcast to it: which of its entries are there.
     """
-    masked: dict[int, tuple[Any, np.ndarray]] = {}
-    for axis in graph.axes("in"):
-        kept = stays[axis.labels]
-        if not kept.all():
-            variable = axis.layer.variables[axis.variable_index]
-            _, value = masked.get(id(variable), (variable, read_weights(variable)))
-            shape = [1] * value.ndim
-            shape[axis.axis] = -1
-            masked[id(variable)] = variable, value * kept.reshape(shape).astype(value.dtype)
-    return masked
+
+    weights: dict[int, tuple[Any, np.ndarray]] = field(default_factory=dict)
+    present: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, graph: ChannelGraph, stays: np.ndarray) -> Mask:
+        """Mask the channels that go, where they are read.
+
+        Zeroing a channel where it is made would be wrong, because biases and offsets behind it leak.
+        """
+        weights: dict[int, tuple[Any, np.ndarray]] = {}
+        for axis in graph.axes("in"):
+            kept = stays[axis.labels]
+            if not kept.all():
+                variable = axis.layer.variables[axis.variable_index]
+                _, value = weights.get(id(variable), (variable, read_weights(variable)))
+                weights[id(variable)] = variable, value * _laid(kept, axis.axis, value.ndim).astype(value.dtype)
+        present: dict[int, dict[int, np.ndarray]] = {}
+        for read in graph.records.reads.values():
+            kept = stays[read.labels]
+            if not kept.all():
+                present.setdefault(id(read.layer), {})[read.argument] = _laid(kept, read.axis, read.rank)
+        return cls(weights, present)
+
+
+def _laid(kept: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    shape = [1] * rank
+    shape[axis] = -1
+    return kept.reshape(shape)
 
 
 class _Comparison:
-    """One comparison of an original, some of whose weights are replaced by others, with a pruned model."""
+    """One comparison of an original, some of whose channels are masked, with a pruned model."""
 
     def __init__(
         self,
         model: keras.Model,
-        masked: dict[int, tuple[Any, np.ndarray]],
+        mask: Mask,
         small: keras.Model,
         num_samples: int,
         seed: int,
     ) -> None:
-        self._model, self._masked, self._small = model, masked, small
-        self._inputs, self._expected = usable_inputs(model, masked, num_samples, seed)
+        self._model, self._mask, self._small = model, mask, small
+        self._inputs, self._expected = usable_inputs(model, mask, num_samples, seed)
         self._num_samples = num_samples
 
     def proof(self) -> Proof:
@@ -138,15 +163,15 @@ class _Comparison:
         A saturated softmax would hide any difference, half precision is too coarse, and cancellation can make
         rounding errors large. Then copies are compared, after a check that the copies are faithful.
         """
-        direct = self._difference(self._expected, run(self._small, self._inputs))
+        direct = self._difference(self._expected, run(self._small, Mask(), self._inputs))
         agree = _is_exact(self._model) and direct <= TOLERANCE
         if agree and not _saturates(self._model):
             return self._proof(direct, "float32")
         if not agree and not self._copies_are_faithful():
             return self._proof(float("inf"), "float32")
         for precision in ("float32", "float64"):
-            left = run(_bare(self._model, precision, self._masked), self._inputs)
-            right = run(_bare(self._small, precision, {}), self._inputs)
+            left = run(*_bare(self._model, precision, self._mask), self._inputs)
+            right = run(*_bare(self._small, precision, Mask()), self._inputs)
             difference = self._difference(left, right)
             if difference <= TOLERANCE:
                 break
@@ -155,7 +180,8 @@ class _Comparison:
     def _copies_are_faithful(self) -> bool:
         models = (self._model, self._small)
         return all(
-            self._difference(run(model, self._inputs), run(copy_model(model), self._inputs)) <= TOLERANCE
+            self._difference(run(model, Mask(), self._inputs), run(copy_model(model), Mask(), self._inputs))
+            <= TOLERANCE
             for model in models
         )
 
@@ -169,15 +195,28 @@ class _Comparison:
         return Proof(difference <= TOLERANCE, difference, precision, self._num_samples, spread)
 
 
-def run(model: keras.Model, inputs: Any, masked: dict[int, tuple[Any, np.ndarray]] | None = None) -> list[np.ndarray]:
-    """Return all outputs in inference mode; with masked weights in the place of the model's own, which stay."""
-    with keras.StatelessScope(state_mapping=list((masked or {}).values())):
-        outputs = model(inputs, training=False)
+def run(model: keras.Model, mask: Mask, inputs: Any) -> list[np.ndarray]:
+    """Return all outputs in inference mode of a model, which is not changed, with some channels masked."""
+    with keras.StatelessScope(state_mapping=list(mask.weights.values())):
+        outputs = _run_masked(model, mask, inputs) if mask.present else model(inputs, training=False)
     return [_array(output) for output in keras.tree.flatten(outputs)]
 
 
-def _bare(model: keras.Model, precision: str, masked: dict[int, tuple[Any, np.ndarray]]) -> keras.Model:
-    """Return a copy in the given precision, without its outputs' softmax or sigmoid."""
+def _run_masked(model: keras.Model, mask: Mask, inputs: Any) -> Any:
+    graph = require_graph(model)
+
+    def masked(operation: Any) -> Callable[..., Any]:
+        if id(operation) in mask.present:
+            return lambda *args, **kwargs: left_out(operation, args, kwargs, mask.present[id(operation)])
+        if functional_graph(operation) is not None:
+            return lambda tensors, *_, **__: _run_masked(operation, mask, tensors)
+        return operation_fn(operation, training=False)  # type: ignore[no-any-return]
+
+    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=masked)
+
+
+def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, Mask]:
+    """Return a copy in the given precision, without its outputs' softmax or sigmoid, and what is masked in it."""
     last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
     def edit(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -190,9 +229,11 @@ def _bare(model: keras.Model, precision: str, masked: dict[int, tuple[Any, np.nd
 
     def change(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
         variables = getattr(layer, "variables", ())
-        return [masked[id(v)][1] if id(v) in masked else value for v, value in zip(variables, values, strict=True)]
+        pairs = zip(variables, values, strict=True)
+        return [mask.weights[id(variable)][1] if id(variable) in mask.weights else value for variable, value in pairs]
 
-    return rebuild(model, edit, change).model
+    copy = rebuild(model, edit, change)
+    return copy.model, Mask(present={id(copy.copies[key]): present for key, present in mask.present.items()})
 
 
 def _saturates(model: keras.Model) -> bool:
@@ -220,9 +261,7 @@ def relative_difference(expected: np.ndarray, actual: np.ndarray) -> float:
     return float(np.max(differences / np.where(scales > 0, scales, 1.0)))
 
 
-def usable_inputs(
-    model: keras.Model, masked: dict[int, tuple[Any, np.ndarray]], num_samples: int, seed: int
-) -> tuple[Any, list[np.ndarray]]:
+def usable_inputs(model: keras.Model, mask: Mask, num_samples: int, seed: int) -> tuple[Any, list[np.ndarray]]:
     """Return random inputs on which the model gives finite outputs, and these outputs.
 
     Raises:
@@ -232,7 +271,7 @@ def usable_inputs(
     for kind in _KINDS:
         inputs = random_inputs(model, kind, num_samples=num_samples, seed=seed)
         try:
-            outputs = run(model, inputs, masked)
+            outputs = run(model, mask, inputs)
         except Exception as error:  # noqa: BLE001 - every backend has its own errors for an index out of range.
             failures.append(f"{kind}: {type(error).__name__}")
             continue

@@ -16,6 +16,8 @@ from pruning.weights import read_weights
 Config = dict[str, Any]
 Edit = Callable[[Any, Config], Config]
 """`(layer, config) -> config` of its copy; functions, initializers and the like are in it as objects."""
+Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+"""`(operation, args, kwargs) -> (args, kwargs)` with which its copy is called."""
 Change = Callable[[Any, list[np.ndarray]], list[np.ndarray]]
 """`(layer, values) -> values` of the copy's variables, in the order of `layer.variables`."""
 
@@ -38,7 +40,11 @@ def copy_model(model: keras.Model) -> keras.Model:
     return rebuild(model, lambda layer, config: config, lambda layer, values: values).model
 
 
-def rebuild(model: keras.Model, edit: Edit, change: Change) -> Rebuilt:
+def _as_called(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    return args, kwargs
+
+
+def rebuild(model: keras.Model, edit: Edit, change: Change, arguments: Arguments = _as_called) -> Rebuilt:
     """Rebuild a functional or Sequential model, which is not changed.
 
     No initial values are drawn that would be overwritten.
@@ -49,7 +55,7 @@ def rebuild(model: keras.Model, edit: Edit, change: Change) -> Rebuilt:
     try:
         with keras.StatelessScope():
             # Variables made in this scope get their value when it ends: the one set here, not a random one.
-            copies = _Copies(edit)
+            copies = _Copies(edit, arguments)
             copy = copies.of(model)
             for variable, value in copies.values(change):
                 variable._initializer = _Value(value)
@@ -57,7 +63,7 @@ def rebuild(model: keras.Model, edit: Edit, change: Change) -> Rebuilt:
         if "stateless scope" not in str(error):
             raise
         # Layers with states of their own, such as a stateful RNN, make variables that cannot wait.
-        copies = _Copies(edit)
+        copies = _Copies(edit, arguments)
         copy = copies.of(model)
         for variable, value in copies.values(change):
             variable.assign(value)
@@ -70,8 +76,9 @@ def rebuild(model: keras.Model, edit: Edit, change: Change) -> Rebuilt:
 class _Copies:
     """The copies of all layers, each made once."""
 
-    def __init__(self, edit: Edit) -> None:
+    def __init__(self, edit: Edit, arguments: Arguments) -> None:
         self._edit = edit
+        self._arguments = arguments
         self._originals: dict[int, Any] = {}
         self.by_id: dict[int, Any] = {}
 
@@ -82,6 +89,13 @@ class _Copies:
             self.by_id[id(operation)] = copy
             self._originals[id(operation)] = operation
         return self.by_id[id(operation)]
+
+    def _call_of(self, operation: Any) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = self._arguments(operation, args, kwargs)
+            return self.of(operation)(*args, **kwargs)
+
+        return call
 
     def pairs(self) -> list[tuple[Any, Any]]:
         """Return original and copy of each, in the order in which they were made: a model after its layers."""
@@ -122,7 +136,7 @@ class _Copies:
         inputs = keras.tree.map_structure(
             lambda tensor: self.of(tensor._keras_history.operation).output, operation._inputs_struct
         )
-        outputs = operation._run_through_graph(inputs, operation_fn=self.of)
+        outputs = operation._run_through_graph(inputs, operation_fn=self._call_of)
         return _construct(operation, inputs, outputs, name=operation.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -33,9 +34,9 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
     Returns:
         The channel graph of the new model, with the same channel groups as far as they stay.
     """
-    widths: dict[int, list[Any]] = {}
-    for width in graph.records.widths.values():
-        widths.setdefault(id(width.layer), []).append(width)
+    widths, settings, arguments = (
+        _by_layer(table) for table in (graph.records.widths, graph.records.settings, graph.records.arguments)
+    )
 
     def edit(layer: Any, config: Config) -> Config:
         for width in widths.get(id(layer), ()):
@@ -46,6 +47,8 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
                 entries = list(config[width.key])
                 entries[width.index] = count
                 config[width.key] = tuple(entries)
+        for setting in settings.get(id(layer), ()):
+            config[setting.key] = setting.value(config[setting.key], [stays[part] for part in setting.parts])
         if any(not stays[axis.labels].all() for axis in graph.axes_of(layer)):
             return {key: _of_any_shape(value) for key, value in config.items()}
         return config
@@ -57,8 +60,21 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
                 values[axis.variable_index] = np.compress(kept, values[axis.variable_index], axis=axis.axis)
         return values
 
-    rebuilt = rebuild(graph.model, edit, cut)
+    def call(operation: Any, args: tuple[Any, ...], kwargs: Config) -> tuple[tuple[Any, ...], Config]:
+        changed: dict[Any, Any] = dict(enumerate(args)) | kwargs
+        for argument in arguments.get(id(operation), ()):
+            changed[argument.key] = argument.value(changed[argument.key], [stays[part] for part in argument.parts])
+        return tuple(changed[position] for position in range(len(args))), {name: changed[name] for name in kwargs}
+
+    rebuilt = rebuild(graph.model, edit, cut, call)
     return ChannelGraph(rebuilt.model, graph.records.after(stays, rebuilt.copies))
+
+
+def _by_layer(table: Mapping[Any, Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for record in table.values():
+        found.setdefault(id(record.layer), []).append(record)
+    return found
 
 
 def _of_any_shape(value: Any) -> Any:

@@ -29,6 +29,9 @@ def randomise(model: keras.Model, seed: int) -> None:
         if variable.dtype.startswith("float"):
             low = 0.5 if "variance" in variable.name else -1.0
             variable.assign(generator.uniform(low, 1.0, variable.shape))
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()  # It computes with copies of its variables.
 
 
 @st.composite

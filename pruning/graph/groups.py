@@ -128,6 +128,17 @@ class ChannelGraph:
                 locked.setdefault(path, "it has one channel, or all its channels are coupled")
         return locked
 
+    def can_shrink(self, axis: WeightAxis) -> bool:
+        """Tell whether channels on a weight axis lie in a group that has some to lose."""
+        return bool(np.any(self._wide[self.channel_of[axis.labels]]))
+
+    @cached_property
+    def _wide(self) -> np.ndarray:
+        wide = np.zeros(len(self._class_of), dtype=bool)
+        for group in self.groups:
+            wide[group.channels] = group.num_channels > 1
+        return wide
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over layers, weight shapes and channel groups."""

@@ -33,17 +33,18 @@ def trace(model: keras.Model) -> Records:
 
 def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str) -> list[Tensor]:
     known = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
+    shapes = _Shapes(graph, [tensor.shape for tensor in inputs])
     for node in call_nodes(graph):
         arguments = [
             known.get(id(symbol)) or _fixed(symbol)  # A tensor from outside the graph is a constant.
             for symbol in _tensors(node)
         ]
-        outputs = _call(records, node, arguments, prefix)
+        outputs = _call(records, node, arguments, shapes.of(node), prefix)
         known.update((id(symbol), tensor) for symbol, tensor in zip(node.outputs, outputs, strict=True))
     return [known[id(symbol)] for symbol in graph.outputs]
 
 
-def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> list[Tensor]:
+def _call(records: Records, node: Any, inputs: list[Tensor], shapes: list[Shape], prefix: str) -> list[Tensor]:
     operation = node.operation
     path = prefix + operation.name
     inner = functional_graph(operation)
@@ -60,9 +61,32 @@ def _call(records: Records, node: Any, inputs: list[Tensor], prefix: str) -> lis
                 received=f"{weight.path} in {owner.name} and in {operation.name}",
                 expected="weights shared only by calling the same layer twice",
             )
-    shapes: list[Shape] = [tuple(symbol.shape[1:]) for symbol in node.outputs]
-    labels = _ask(Context(records, operation, path, _constants(node)), operation, inputs, shapes)
+    labels = _ask(
+        Context(records, operation, path, node.arguments.args, node.arguments.kwargs), operation, inputs, shapes
+    )
     return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+
+
+class _Shapes:
+    """Shapes of all tensors of a graph; anew where the graph is called with sizes that it was not built for."""
+
+    def __init__(self, graph: Any, inputs: list[Shape]) -> None:
+        self._specs: dict[int, keras.KerasTensor] = {}
+        self._anew = any(tuple(symbol.shape[1:]) != shape for symbol, shape in zip(graph.inputs, inputs, strict=True))
+        if self._anew:
+            self._specs = {
+                id(symbol): keras.KerasTensor((symbol.shape[0], *shape), symbol.dtype)
+                for symbol, shape in zip(graph.inputs, inputs, strict=True)
+            }
+
+    def of(self, node: Any) -> list[Shape]:
+        """Return the shapes of a call's outputs; calls have to be asked for in order."""
+        symbols = node.outputs
+        if self._anew:
+            args, kwargs = node.arguments.convert(lambda value: self._specs.get(id(value), value))
+            symbols = keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs))
+            self._specs.update((id(symbol), spec) for symbol, spec in zip(node.outputs, symbols, strict=True))
+        return [tuple(symbol.shape[1:]) for symbol in symbols]
 
 
 def _tensors(node: Any) -> list[Any]:
@@ -74,11 +98,6 @@ def _tensors(node: Any) -> list[Any]:
         if set(names) == set(first):
             return [first[name] for name in names]
     return list(node.arguments.keras_tensors)
-
-
-def _constants(node: Any) -> list[Any]:
-    arguments = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
-    return [value for value in arguments if not isinstance(value, keras.KerasTensor)]
 
 
 def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> None:
@@ -94,12 +113,11 @@ def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> N
 def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape]) -> list[Labels]:
     rule = RULES.get(type(operation))
     try:
-        if any(np.ndim(constant) > 0 for constant in context.constants):
-            raise LockedError("one of its arguments is a constant array, which would have to be cut with the channels")
         if rule is None:
             raise LockedError(f"there is no rule for {type(operation).__module__}.{type(operation).__name__}")
         labels = rule(context, operation, inputs, shapes)
         context.require_all_weights_known()
+        context.require_all_arguments_known()
     except LockedError as locked:
         reason = f"{context.path}: {locked}"
         context.lock(str(locked))

@@ -7,6 +7,7 @@ layer; nothing is guessed.
 from __future__ import annotations
 
 from keras import layers
+from keras.src.applications.convnext import LayerScale, StochasticDepth
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 from keras.src.ops import nn
 from keras.src.ops import numpy as arrays
@@ -21,7 +22,15 @@ from pruning.rules.convolution import (
 )
 from pruning.rules.dense import dense
 from pruning.rules.merge import merge
-from pruning.rules.normalization import batch_normalization
+from pruning.rules.normalization import (
+    batch_normalization,
+    group_normalization,
+    layer_normalization,
+    layer_scale,
+    normalization,
+    rms_normalization,
+    unit_normalization,
+)
 from pruning.rules.operations import arithmetic, entrywise
 from pruning.rules.shape import concatenate, flatten, permute, repeat_vector, reshape
 from pruning.rules.spatial import global_pooling, spatial_window
@@ -39,6 +48,12 @@ RULES: dict[type, Rule] = {
     layers.SeparableConv2D: separable_convolution,
     layers.Dense: dense,
     layers.BatchNormalization: batch_normalization,
+    layers.LayerNormalization: layer_normalization,
+    layers.GroupNormalization: group_normalization,
+    layers.RMSNormalization: rms_normalization,
+    layers.UnitNormalization: unit_normalization,
+    layers.Normalization: normalization,
+    LayerScale: layer_scale,
     layers.Activation: activation,
     layers.ELU: elementwise,
     layers.LeakyReLU: elementwise,
@@ -55,6 +70,7 @@ RULES: dict[type, Rule] = {
     layers.SpatialDropout1D: elementwise,
     layers.SpatialDropout2D: elementwise,
     layers.SpatialDropout3D: elementwise,
+    StochasticDepth: elementwise,
     layers.AveragePooling1D: spatial_window,
     layers.AveragePooling2D: spatial_window,
     layers.AveragePooling3D: spatial_window,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, channel_axis, single
+from pruning.rules.normalization import axes_of, cut_along
 
 CHANNELWISE_ACTIVATIONS = frozenset(
     getattr(keras.activations, name)
@@ -57,10 +59,21 @@ def dropout(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
 
 
 def rescaling(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
-    """Elementwise where scale and offset are scalars."""
-    if any(getattr(value, "__len__", None) for value in (layer.scale, layer.offset)):
-        raise LockedError("its scale or offset is given channel by channel")
-    return [single(inputs).labels]
+    """Elementwise; scale and offset may be given for each channel on the last axis, or first by Keras's setting."""
+    tensor = single(inputs)
+    rank = len(tensor.shape)
+    given = [key for key in ("scale", "offset") if np.ndim(getattr(layer, key)) > 0]
+    if any(np.ndim(getattr(layer, key)) > 1 for key in given):
+        raise LockedError("its scale or offset is an array of several axes")
+    if given:
+        channels_first = keras.config.image_data_format() == "channels_first" and "scale" in given
+        if channels_first:
+            raise LockedError("its scale is given channel by channel, with channels first")
+        labels = context.along(tensor, rank - 1)
+        for key in given:
+            if len(getattr(layer, key)) > 1:
+                context.setting(key, cut_along(0), labels)
+    return [tensor.labels]
 
 
 def prelu(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
@@ -76,9 +89,11 @@ def prelu(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shap
 
 
 def softmax(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
-    """Normalises along an axis: channels may go only where they do not lie on it."""
+    """Normalises along an axis: over the channels that are left where they lie on it."""
     tensor = single(inputs)
-    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,)
-    if any(tensor.labels.shape[axis - 1 if axis > 0 else axis] > 1 for axis in axes):
-        raise LockedError("softmax looks at all channels at once")
+    axis = context.varying(tensor)
+    if axis is not None and axis in axes_of(layer.axis, len(tensor.shape)):
+        if len(inputs) > 1:
+            raise LockedError("softmax over channels with a mask")
+        context.read(0, tensor, axis)
     return [tensor.labels]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 Labels = np.ndarray
@@ -20,6 +21,8 @@ Role = Literal["out", "in", "through", "scale"]
 `"scale"` for the factor (gamma) by which a normalisation multiplies them, and `"through"` for all else."""
 
 Shape = tuple[int | None, ...]
+
+Follow = Callable[[Any, list[np.ndarray]], Any]
 
 
 class LockedError(Exception):
@@ -69,6 +72,42 @@ class Width:
 
 
 @dataclass(frozen=True)
+class Follower:
+    """A value in a layer's config, or an argument of its calls, that has to follow the channels.
+
+    Attributes:
+        layer: The layer or operation.
+        key: Key of its config; or position or name of the argument.
+        parts: Vectors of labels that decide the value.
+        value: `(value, stays) -> value`, from the value now and whether each label of each part stays.
+    """
+
+    layer: Any
+    key: str | int
+    parts: tuple[Labels, ...]
+    value: Follow
+
+
+@dataclass(frozen=True)
+class Read:
+    """An input of which a call looks at all channels at once: their mean, their maximum, their sum of products.
+
+    Attributes:
+        layer: The layer or operation.
+        argument: Position of the input among the flattened arguments of the call.
+        axis: Axis of the input, with the batch axis counted, along which the channels lie.
+        rank: Number of the input's axes, with the batch axis counted.
+        labels: Shape `(axis size,)`.
+    """
+
+    layer: Any
+    argument: int
+    axis: int
+    rank: int
+    labels: Labels
+
+
+@dataclass(frozen=True)
 class Multiplications:
     """A variable each of whose entries is multiplied `positions` times for one sample."""
 
@@ -85,6 +124,9 @@ class Records:
     fixed: list[tuple[Labels, str]] = field(default_factory=list)
     axes: dict[tuple[int, int, int], WeightAxis] = field(default_factory=dict)
     widths: dict[tuple[int, str, int | None], Width] = field(default_factory=dict)
+    settings: dict[tuple[int, str | int], Follower] = field(default_factory=dict)
+    arguments: dict[tuple[int, str | int], Follower] = field(default_factory=dict)
+    reads: dict[tuple[int, int], Read] = field(default_factory=dict)
     multiplications: list[Multiplications] = field(default_factory=list)
     spans: list[Labels] = field(default_factory=list)
     made: dict[tuple[int, str], Labels] = field(default_factory=dict)
@@ -112,8 +154,23 @@ class Records:
         widths = [
             replace(width, layer=copies[id(width.layer)], labels=left(width.labels)) for width in self.widths.values()
         ]
+        followers = [
+            {
+                (id(copies[layer]), key): replace(
+                    follower, layer=copies[layer], parts=tuple(left(part) for part in follower.parts)
+                )
+                for (layer, key), follower in table.items()
+            }
+            for table in (self.settings, self.arguments)
+        ]
         return replace(
             self,
+            settings=followers[0],
+            arguments=followers[1],
+            reads={
+                (id(copies[layer]), argument): replace(read, layer=copies[layer], labels=left(read.labels))
+                for (layer, argument), read in self.reads.items()
+            },
             axes={(id(axis.layer), axis.variable_index, axis.axis): axis for axis in axes},
             widths={(id(width.layer), width.key, width.index): width for width in widths},
             multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
@@ -129,16 +186,26 @@ class Context:
         records: Where everything is written down.
         layer: The layer, or operation, that is called.
         path: Its path in the model, for reasons and plans.
-        constants: Arguments of the call that are no tensors of the graph.
+        args: Arguments of the call by position.
+        kwargs: Arguments of the call by name.
     """
 
-    def __init__(self, records: Records, layer: Any, path: str, constants: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        records: Records,
+        layer: Any,
+        path: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         self._records = records
         self._index_of = {id(variable): index for index, variable in enumerate(getattr(layer, "variables", ()))}
         self._spoken_of: set[int] = set()
         self.layer = layer
         self.path = path
-        self.constants = constants
+        self.arguments: dict[str | int, Any] = dict(enumerate(args)) | dict(kwargs or {})
+        self._call = args, kwargs or {}
+        self._known_arguments: set[str | int] = set()
 
     def new(self, key: str, num_channels: int) -> Labels:
         """Return labels for channels that the layer makes; the same ones at each call of a shared layer."""
@@ -197,10 +264,59 @@ class Context:
             raise LockedError(f"{key} counts different channels at each call")
         self.tie(known.labels, labels)
 
+    def setting(self, key: str, value: Follow, *parts: Labels) -> None:
+        """Say that `config[key]` becomes `value(config[key], stays)`; see `Follower`."""
+        self._follow(self._records.settings, key, value, parts)
+
+    def argument(self, key: str | int, value: Follow | None = None, *parts: Labels) -> None:
+        """Say that an argument is known; it becomes `value(argument, stays)` if that is given; see `Follower`."""
+        self._known_arguments.add(key)
+        if value is not None:
+            self._follow(self._records.arguments, key, value, parts)
+
+    def _follow(
+        self, table: dict[tuple[int, str | int], Follower], key: str | int, value: Follow, parts: Sequence[Labels]
+    ) -> None:
+        known = table.setdefault((id(self.layer), key), Follower(self.layer, key, tuple(parts), value))
+        if [len(part) for part in known.parts] != [len(part) for part in parts]:
+            raise LockedError(f"{key} is another at each call")
+        for first, second in zip(known.parts, parts, strict=True):
+            self.tie(first, second)
+
+    def read(self, index: int, tensor: Tensor, axis: int) -> Labels:
+        """Say that the layer looks at all channels along an axis of input `index` at once.
+
+        The proof then takes the layer's reference, which leaves out the channels that go; see `pruning.reference`.
+
+        Returns:
+            The labels along that axis.
+        """
+        labels = self.along(tensor, axis)
+        self.span(labels)
+        read = Read(self.layer, self._positions[index], axis + 1, len(tensor.shape) + 1, labels)
+        known = self._records.reads.setdefault((id(self.layer), read.argument), read)
+        if (known.axis, known.rank, len(known.labels)) != (read.axis, read.rank, len(labels)):
+            raise LockedError("it looks at channels along another axis at each call")
+        self.tie(known.labels, labels)
+        return labels
+
+    @property
+    def _positions(self) -> list[int]:
+        flat = keras.tree.flatten(self._call)
+        return [position for position, value in enumerate(flat) if isinstance(value, keras.KerasTensor)]
+
     def multiply(self, variable: Any, spatial: Sequence[int | None]) -> None:
         """Count multiply-accumulates: each entry of the variable is used at every spatial position."""
         positions = None if None in spatial else int(np.prod([size for size in spatial if size], dtype=np.int64))
         self._records.multiplications.append(Multiplications(self.layer, self._index(variable), positions))
+
+    def varying(self, tensor: Tensor) -> int | None:
+        """Return the axis along which channels lie, after tying them over all other axes; `None` if on none."""
+        axes = [axis for axis, size in enumerate(tensor.labels.shape) if size > 1]
+        if not axes:
+            return None
+        self.along(tensor, axes[-1])
+        return axes[-1]
 
     def require_all_weights_known(self) -> None:
         """Check that the rule spoke of every weight of the layer.
@@ -211,6 +327,18 @@ class Context:
         for weight in getattr(self.layer, "weights", ()):
             if self._index_of[id(weight)] not in self._spoken_of:
                 raise LockedError(f"its rule does not know the weight {weight.path}")
+
+    def require_all_arguments_known(self) -> None:
+        """Check that the rule spoke of every argument that is an array.
+
+        Raises:
+            LockedError: It did not: the array would have to be cut with the channels.
+        """
+        for key, value in self.arguments.items():
+            if key not in self._known_arguments and _is_array(value):
+                raise LockedError(
+                    "one of its arguments is a constant array, which would have to be cut with the channels"
+                )
 
     def _index(self, variable: Any) -> int:
         if id(variable) not in self._index_of:
@@ -230,6 +358,17 @@ class Context:
         if len(rows) > 1:
             self.tie(rows[:1], rows[1:])
         return np.broadcast_to(rows[0], (size,))
+
+
+def _is_array(argument: Any) -> bool:
+    """Tell whether an argument is, or holds, a constant array; a list of numbers is one too."""
+    if isinstance(argument, keras.KerasTensor) or np.isscalar(argument) or argument is None:
+        return False
+    leaves = keras.tree.flatten(argument)
+    if any(isinstance(leaf, keras.KerasTensor) for leaf in leaves):
+        leaves = [leaf for leaf in leaves if not isinstance(leaf, keras.KerasTensor)]
+        return any(np.ndim(leaf) > 0 for leaf in leaves)
+    return isinstance(argument, list | tuple) or any(np.ndim(leaf) > 0 for leaf in leaves)
 
 
 Rule = Callable[[Context, Any, list[Tensor], list[Shape]], list[Labels]]
@@ -254,11 +393,11 @@ def spatial(shape: Shape, axis: int) -> list[int | None]:
 
 
 def single(inputs: list[Tensor]) -> Tensor:
-    """Return the only input.
+    """Return the only input; tensors beside it, such as a mask, may not hold channels that can go.
 
     Raises:
-        LockedError: There are several, such as a mask that is a tensor of the graph.
+        LockedError: There are several.
     """
-    if len(inputs) != 1:
+    if any(np.any(tensor.labels) for tensor in inputs[1:]):
         raise LockedError(f"called with {len(inputs)} tensors where its rule expects one")
     return inputs[0]

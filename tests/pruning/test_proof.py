@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pruning.graph.groups
+import pruning.reference
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
@@ -16,6 +17,7 @@ from pruning.proof import relative_difference
 from pruning.rebuild import rebuild
 from pruning.rules.context import WeightAxis
 from tests.pruning.models import residual
+from tests.strategies import randomise
 
 HALF = PruningSpec(criterion="random", ratio=0.5, seed=3)
 
@@ -174,3 +176,40 @@ def test_other_numbers_of_outputs_are_a_difference() -> None:
     small = apply_plan(model, plan)
     wrong = keras.Model(small.inputs, [small.output, small.output])
     assert not verify(model, wrong, plan).passed
+
+
+def test_statistics_must_leave_removed_channels_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeroed where they are read but still counted in a mean, removed channels change what the others become."""
+    model = normalised(keras.layers.LayerNormalization())
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    assert verify(model, small, plan).passed
+    monkeypatch.setattr(pruning.reference, "REFERENCES", {})
+    assert not verify(model, small, plan).passed
+
+
+@pytest.mark.parametrize("wrong_cut", [_shift, _first, _reversed])
+@pytest.mark.parametrize("weight", ["gamma", "beta"])
+@pytest.mark.parametrize("kind", [keras.layers.LayerNormalization, lambda: keras.layers.GroupNormalization(2)])
+def test_wrong_slices_of_a_normalisation_are_caught(
+    kind: Callable[[], keras.layers.Layer], weight: str, wrong_cut: Callable[..., np.ndarray]
+) -> None:
+    model = normalised(kind())
+    plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5, seed=2))
+    small = apply_plan(model, plan)
+    graph = ChannelGraph(model)
+    stays = graph.stays({group.name: np.asarray(group.keep) for group in plan.groups})
+    layer = model.layers[2]
+    index = [variable is getattr(layer, weight) for variable in layer.variables].index(True)
+    axis = next(axis for axis in graph.axes_of(layer) if axis.variable_index == index)
+    value = wrong_cut(axis, keras.ops.convert_to_numpy(layer.variables[index]), stays[axis.labels])
+    small.layers[2].variables[index].assign(value)
+    assert not verify(model, small, plan).passed
+
+
+def normalised(layer: keras.layers.Layer) -> keras.Model:
+    """Return a layer between one that makes eight channels and one that reads them."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(8, 3), layer, keras.layers.Conv2D(2, 1)])
+    model = keras.Model(model.inputs, model.outputs)
+    randomise(model, seed=5)
+    return model

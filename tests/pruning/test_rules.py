@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from keras.src.applications.convnext import LayerScale, StochasticDepth
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
@@ -49,6 +50,22 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("Dense on an image", lambda: layers.Dense(4, activation="gelu"), IMAGE),
     ("BatchNormalization", lambda: layers.BatchNormalization(), IMAGE),
     ("BatchNormalization without scale", lambda: layers.BatchNormalization(scale=False, center=False), VECTOR),
+    ("LayerNormalization", lambda: layers.LayerNormalization(), IMAGE),
+    ("LayerNormalization over all axes", lambda: layers.LayerNormalization(axis=[1, 2, 3], scale=False), IMAGE),
+    ("LayerNormalization over positions", lambda: layers.LayerNormalization(axis=[1, 2]), IMAGE),
+    ("GroupNormalization", lambda: layers.GroupNormalization(2), IMAGE),
+    ("GroupNormalization of all channels at once", lambda: layers.GroupNormalization(1, center=False), IMAGE),
+    ("GroupNormalization of each channel", lambda: layers.GroupNormalization(-1), IMAGE),
+    ("RMSNormalization", lambda: layers.RMSNormalization(), IMAGE),
+    ("UnitNormalization", lambda: layers.UnitNormalization(), IMAGE),
+    ("UnitNormalization of a vector", lambda: layers.UnitNormalization(), VECTOR),
+    ("Normalization, adapted", lambda: layers.Normalization(), IMAGE),
+    ("Normalization", lambda: layers.Normalization(mean=[1.0, 2, 3, 4, 5, 6], variance=[1.0, 2, 3, 4, 5, 6]), IMAGE),
+    ("Normalization by numbers", lambda: layers.Normalization(axis=None, mean=1.0, variance=2.0), IMAGE),
+    ("LayerScale", lambda: LayerScale(0.1, 6), IMAGE),
+    ("StochasticDepth", lambda: StochasticDepth(0.1), IMAGE),
+    ("Rescaling by channel", lambda: layers.Rescaling([1.0, 2, 3, 4, 5, 6], offset=np.arange(6.0)), IMAGE),
+    ("Softmax over channels", lambda: layers.Softmax(), IMAGE),
     ("Activation", lambda: layers.Activation("silu"), IMAGE),
     ("ELU", lambda: layers.ELU(), IMAGE),
     ("LeakyReLU", lambda: layers.LeakyReLU(), IMAGE),
@@ -111,17 +128,14 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
 MERGES = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
 
 LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
-    ("softmax over channels", lambda: layers.Softmax(), IMAGE, "all channels at once"),
     ("softmax as an activation", lambda: layers.Activation("softmax"), IMAGE, "several channels at once"),
     ("glu as an activation", lambda: layers.Activation("glu"), IMAGE, "several channels at once"),
     ("an unknown activation", lambda: layers.Activation(lambda x: x), IMAGE, "not known"),
-    ("LayerNormalization", lambda: layers.LayerNormalization(), IMAGE, "no rule"),
-    ("GroupNormalization", lambda: layers.GroupNormalization(2), IMAGE, "no rule"),
     ("LSTM", lambda: layers.LSTM(3), LINE, "no rule"),
     ("Lambda", lambda: layers.Lambda(lambda x: x), IMAGE, "no rule"),
     ("a constant for each channel", lambda: lambda x: x + np.ones(6, "float32"), IMAGE, "constant array"),
     ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
-    ("rescaling by channel", lambda: layers.Rescaling([1.0] * 6), IMAGE, "channel by channel"),
+    ("rescaling by position", lambda: layers.Rescaling(np.ones((8, 6))), IMAGE, "several axes"),
 ]
 
 

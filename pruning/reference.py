@@ -1,0 +1,180 @@
+"""What an operation that looks at several channels at once gives when some of them are left out.
+
+Written from the definitions in NumPy, apart from Keras's own code, for the proof: zeroing a channel does not
+take it out of a mean, a norm or a softmax. Each reference is called with the operation, with its flattened
+arguments as arrays and with, for each argument, which of its entries are there: `True`, or booleans that
+broadcast to it. What it gives for channels that are left out is never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from keras.src.ops import math as sums
+from keras.src.ops import nn
+from keras.src.ops import numpy as arrays
+
+Present = Any
+Reference = Callable[[Any, Sequence[Any], Sequence[Present]], np.ndarray]
+
+
+def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], present: dict[int, np.ndarray]) -> Any:
+    """Call an operation with some channels of its inputs left out.
+
+    Operations that have no row in `REFERENCES` add up products, so that a channel of zeros does not count.
+
+    Args:
+        operation: A layer or an operation.
+        args: Its arguments by position.
+        kwargs: Its arguments by name.
+        present: Position among the flattened arguments → booleans that broadcast to that argument.
+
+    Returns:
+        A tensor, or what the operation itself returns.
+    """
+    flat = keras.tree.flatten((args, kwargs))
+    reference = REFERENCES.get(type(operation))
+    if reference is None:
+        for position, there in present.items():
+            flat[position] = keras.ops.where(there, flat[position], keras.ops.zeros_like(flat[position]))
+        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
+        return operation(*args, **kwargs)
+    dtype = keras.backend.standardize_dtype(flat[0].dtype)
+    values = [
+        keras.ops.convert_to_numpy(value).astype("float64") if hasattr(value, "dtype") else value for value in flat
+    ]
+    result = reference(operation, values, [present.get(position, True) for position in range(len(flat))])
+    return keras.ops.convert_to_tensor(result, dtype=getattr(operation, "compute_dtype", None) or dtype)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype="float64")
+
+
+def _axes(axis: Any, rank: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(rank))
+    return tuple(sorted(one % rank for one in (axis if isinstance(axis, list | tuple) else [axis])))
+
+
+def _laid(weight: Any, axes: Sequence[int], rank: int) -> np.ndarray:
+    """Return a weight whose axes lie along these axes of a tensor, broadcastable to it."""
+    value = _array(weight)
+    shape = [1] * rank
+    for axis, size in zip(axes, value.shape, strict=True):
+        shape[axis] = size
+    return value.reshape(shape)
+
+
+def _layer_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    """Ba et al. 2016, arXiv:1607.06450, section 3: over the channels that are there."""
+    x = inputs[0]
+    axes = _axes(layer.axis, x.ndim)
+    mean = np.mean(x, axis=axes, keepdims=True, where=present[0])
+    variance = np.mean((x - mean) ** 2, axis=axes, keepdims=True, where=present[0])
+    centre = 0.0 if layer.rms_scaling else mean
+    result: np.ndarray = (x - centre) / np.sqrt(variance + layer.epsilon)
+    if layer.gamma is not None:
+        result = result * _laid(layer.gamma, axes, x.ndim)
+    if layer.beta is not None:
+        result = result + _laid(layer.beta, axes, x.ndim)
+    return result
+
+
+def _group_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    """Wu & He 2018, arXiv:1803.08494, section 3.1: over all positions and a group's channels that are there."""
+    x = inputs[0]
+    axis = layer.axis % x.ndim
+    there = np.broadcast_to(present[0], x.shape)
+    result: np.ndarray = np.zeros_like(x)
+    for group in np.split(np.arange(x.shape[axis]), layer.groups):
+        part, counted = np.take(x, group, axis=axis), np.take(there, group, axis=axis)
+        axes = tuple(range(1, x.ndim))
+        mean = np.mean(part, axis=axes, keepdims=True, where=counted)
+        variance = np.mean((part - mean) ** 2, axis=axes, keepdims=True, where=counted)
+        index = (slice(None),) * axis + (group,)
+        result[index] = (part - mean) / np.sqrt(variance + layer.epsilon)
+    if layer.gamma is not None:
+        result *= _laid(layer.gamma, [axis], x.ndim)
+    if layer.beta is not None:
+        result += _laid(layer.beta, [axis], x.ndim)
+    return result
+
+
+def _rms_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    """Zhang & Sennrich 2019, arXiv:1910.07467, equation 4: over the channels that are there."""
+    x = inputs[0]
+    axes = _axes(layer.axis, x.ndim)
+    square = np.mean(x**2, axis=axes, keepdims=True, where=present[0])
+    return np.asarray(x / np.sqrt(square + layer.epsilon) * _laid(layer.scale, axes, x.ndim))
+
+
+def _unit_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    """Length 1 over the channels that are there."""
+    x = inputs[0]
+    square = np.sum(x**2, axis=_axes(layer.axis, x.ndim), keepdims=True, where=present[0])
+    return np.asarray(x / np.sqrt(np.maximum(square, 1e-24)))
+
+
+def _softmax(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    with np.errstate(over="ignore"):  # As in `_log_sum`.
+        shares = np.exp(_log_softmax(operation, inputs, present))
+    return np.where(present[0], shares, 0.0)
+
+
+def _log_softmax(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    return np.asarray(inputs[0] - _log_sum(inputs[0], _axes(operation.axis, inputs[0].ndim), present[0], keepdims=True))
+
+
+def _log_sum(x: np.ndarray, axes: tuple[int, ...], there: Present, keepdims: bool) -> np.ndarray:
+    top = np.max(x, axis=axes, keepdims=True, where=there, initial=-np.inf)
+    with np.errstate(over="ignore"):  # Only a channel that is left out may lie above the largest one.
+        total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True, where=there)) + top
+    return np.asarray(total if keepdims else np.squeeze(total, axis=axes))
+
+
+def _logsumexp(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    return _log_sum(inputs[0], _axes(operation.axis, inputs[0].ndim), present[0], operation.keepdims)
+
+
+def _reduction(function: Callable[..., Any], **start: float) -> Reference:
+    """Return the reference of a NumPy reduction, which can leave entries out by itself."""
+
+    def reference(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+        axes = _axes(operation.axis, inputs[0].ndim)
+        return np.asarray(function(inputs[0], axis=axes, keepdims=operation.keepdims, where=present[0], **start))
+
+    return reference
+
+
+def _normalize(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    x = inputs[0]
+    axes = _axes(operation.axis, x.ndim)
+    epsilon = keras.config.epsilon() if operation.epsilon is None else operation.epsilon
+    size = np.sum(np.abs(x) ** operation.order, axis=axes, keepdims=True, where=present[0])
+    return np.asarray(x / np.maximum(size ** (1 / operation.order), epsilon))
+
+
+REFERENCES: dict[type, Reference] = {
+    layers.LayerNormalization: _layer_normalization,
+    layers.GroupNormalization: _group_normalization,
+    layers.RMSNormalization: _rms_normalization,
+    layers.UnitNormalization: _unit_normalization,
+    layers.Softmax: _softmax,
+    nn.Softmax: _softmax,
+    nn.LogSoftmax: _log_softmax,
+    sums.Logsumexp: _logsumexp,
+    nn.Normalize: _normalize,
+    arrays.Mean: _reduction(np.mean),
+    arrays.Var: _reduction(np.var),
+    arrays.Std: _reduction(np.std),
+    arrays.Prod: _reduction(np.prod),
+    arrays.Max: _reduction(np.max, initial=-np.inf),
+    arrays.Amax: _reduction(np.max, initial=-np.inf),
+    arrays.Min: _reduction(np.min, initial=np.inf),
+    arrays.Amin: _reduction(np.min, initial=np.inf),
+}
