@@ -12,7 +12,8 @@ import numpy as np
 from pruning.data import Data
 from pruning.errors import DataError, SpecError, first_line
 from pruning.graph.models import last_layer, outputs_by_name
-from pruning.rebuild import fresh_compile_arguments
+from pruning.optimizer_state import carry_exclusions, carry_over, has_state
+from pruning.rebuild import fresh, fresh_compile_arguments
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
 
 _DEFAULT_LEARNING_RATE = 1e-3
@@ -42,48 +43,56 @@ class Compiling:
 
     def __init__(self, model: keras.Model, training: TrainingSpec, data: Data) -> None:
         self.notes: list[str] = []
-        self._model = model
         self._training = training
         self._outputs = outputs_by_name(model)
         self._check_names(training.loss, "training.loss")
         self._check_names(training.metrics, "training.metrics")
-        compiled = self._compiled()
+        # Taken once: the model itself is compiled in other ways later.
+        self._as_it_came = fresh_compile_arguments(model) if model.compiled else {}
+        self._delivers_state = model.compiled and has_state(model.optimizer)
         loss = _loss(training)
-        loss = compiled.get("loss") if loss is None else self._with_logits(loss)
+        loss = self._as_it_came.get("loss") if loss is None else self._with_logits(loss)
         if loss is None:
             loss = self._with_logits(self._infer_loss(data))
         self._loss = loss
-        self.learning_rate = training.learning_rate or _rate_of(keras.optimizers.get(self._arguments()["optimizer"]))
+        self.learning_rate = training.learning_rate or _rate_of(self._arguments()["optimizer"])
 
-    def compile(self, model: keras.Model, *, for_delivery: bool = False) -> None:
-        """Compile a model with a fresh optimizer.
+    def compile(self, model: keras.Model, optimizer: Any = None, variables: Any = None) -> None:
+        """Compile a model for this job, with the job's learning rate.
 
         Args:
             model: Compiled in place.
-            for_delivery: Keep the caller's own execution options and learning rate, instead of those that
-                suit this job.
+            optimizer: Where the new optimizer goes on, if it is of the same class; default: the model's own.
+            variables: Variables of the model that it trained, in the order of this one's; default: this one's.
 
         Raises:
             SpecError: Keras does not know a name, or refuses an option.
         """
         arguments = self._arguments()
-        optimizer = keras.optimizers.get(arguments.pop("optimizer"))
-        if not for_delivery:
-            optimizer.learning_rate = self.learning_rate
-            # XLA halves the training speed of small networks on a CPU with TensorFlow.
-            arguments |= {"jit_compile": keras.backend.backend() != "tensorflow", "run_eagerly": False}
-        try:
-            model.compile(optimizer=optimizer, **arguments)
-        except (TypeError, ValueError) as error:
-            raise SpecError(f"Keras refuses the training options: {first_line(error)}", field="training") from error
+        arguments["optimizer"] = _with_rate(arguments["optimizer"], self.learning_rate)
+        # XLA halves the training speed of small networks on a CPU with TensorFlow.
+        arguments |= {"jit_compile": keras.backend.backend() != "tensorflow", "run_eagerly": False}
+        before = _optimizer_of(model) if optimizer is None else optimizer
+        _compile(model, arguments)
+        pairs = list(zip(model.variables if variables is None else variables, model.variables, strict=True))
+        carry_exclusions(before, model.optimizer, pairs)
+        carry_over(before, model.optimizer, pairs)
 
-    def _compiled(self) -> dict[str, Any]:
-        """Return what the model came compiled with, made afresh; nothing if it did not."""
-        return fresh_compile_arguments(self._model) if self._model.compiled else {}
+    def compile_for_delivery(self, model: keras.Model) -> None:
+        """Compile a model with the caller's own execution options and learning rate.
+
+        Its optimizer has a state if that of the model of this job came with one.
+        """
+        before = _optimizer_of(model)
+        _compile(model, self._arguments())
+        pairs = [(variable, variable) for variable in model.variables]
+        carry_exclusions(before, model.optimizer, pairs)
+        if self._delivers_state:
+            carry_over(before, model.optimizer, pairs)
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of `compile`, with everything that has a state made afresh."""
-        arguments = self._compiled()
+        arguments = fresh(self._as_it_came) if self._as_it_came else {}
         arguments["loss"] = _built(self._loss, "training.loss")
         if self._training.loss is not None:
             arguments["loss_weights"] = None
@@ -95,7 +104,7 @@ class Compiling:
         optimizer = _optimizer(self._training)
         if optimizer is not None:
             arguments["optimizer"] = _built(optimizer, "training.optimizer")
-        arguments.setdefault("optimizer", "adam")
+        arguments["optimizer"] = keras.optimizers.get(arguments.get("optimizer", "adam"))
         return arguments
 
     def _check_names(self, wishes: Any, field: str) -> None:
@@ -277,11 +286,41 @@ def _loss_name(loss: Any) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() if name != name.lower() else name
 
 
+def _compile(model: keras.Model, arguments: dict[str, Any]) -> None:
+    try:
+        model.compile(**arguments)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"Keras refuses the training options: {first_line(error)}", field="training") from error
+
+
+def _optimizer_of(model: keras.Model) -> Any:
+    return model.optimizer if model.compiled else None
+
+
 def _rate_of(optimizer: Any) -> float:
+    """Return the learning rate of an optimizer; with a schedule, the rate that it starts from or warms up to."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     rate = optimizer.get_config().get("learning_rate", _DEFAULT_LEARNING_RATE)
     if isinstance(rate, dict):
-        rate = rate.get("config", {}).get("initial_learning_rate", _DEFAULT_LEARNING_RATE)
+        schedule = rate.get("config", {})
+        rate = schedule.get("warmup_target") or schedule.get("initial_learning_rate", _DEFAULT_LEARNING_RATE)
     return float(rate)
+
+
+def _with_rate(optimizer: Any, rate: float) -> Any:
+    """Give an optimizer a learning rate that can be set; one with a schedule is made anew."""
+    if hasattr(optimizer, "inner_optimizer"):
+        optimizer.inner_optimizer = _with_rate(optimizer.inner_optimizer, rate)
+        return optimizer
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        raise SpecError(
+            "An optimizer that is made of several cannot follow one learning rate.",
+            field="training.optimizer",
+            received="MultiOptimizer",
+            expected="an optimizer with one learning rate",
+            hint="Set training.optimizer, for example to 'adamw'.",
+        )
+    return type(optimizer).from_config({**optimizer.get_config(), "learning_rate": rate})
 
 
 def _matches(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:

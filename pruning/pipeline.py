@@ -15,6 +15,7 @@ from pruning.compiling import Compiling
 from pruning.data import Data
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import file_size_bytes
+from pruning.optimizer_state import has_state
 from pruning.plan import LayerPlan, PruningPlan, compose
 from pruning.progress import OnProgress, Phase, Progress
 from pruning.proof import Proof, prove
@@ -149,6 +150,7 @@ class _Run:
             started = time.monotonic()
             stays = graph.stays(kept_channels(graph, plan))
             small = prune_channels(graph, stays)
+            self._note_state(model, small.model)
             proof = prove(graph, stays, small.model)
             proof.require()
             self.plan = compose(self.plan, plan)
@@ -189,14 +191,12 @@ class _Run:
         """Add a row to the report: params, MACs, bytes, metrics."""
         started = self._started if started is None else started
         metrics = {} if self._recovery is None else self._recovery.evaluate(model)
-        if self._compiling is not None:
-            self._compiling.compile(model, for_delivery=True)
         row = StepReport(
             step=step,
             iteration=self.iteration if step in ("pruning", "fine-tuning") else None,
             params=self.plan.params_after,
             macs=self.plan.macs_after,
-            file_bytes=file_size_bytes(model),
+            file_bytes=self._file_bytes(model),
             metrics=metrics,
             seconds=time.monotonic() - started,
             max_relative_difference=None if proof is None else proof.max_relative_difference,
@@ -206,8 +206,26 @@ class _Run:
         figures = {**metrics, "params": float(row.params)} | ({} if row.macs is None else {"macs": float(row.macs)})
         self._tell(_PHASES[step], 0.0, metrics=figures, message=f"{step} measured")
 
+    def _note_state(self, before: keras.Model, after: keras.Model) -> None:
+        """Note that the optimizer starts afresh if it did not survive the prune."""
+        if before.compiled and has_state(before.optimizer) and not after.optimizer.built:
+            note = f"{type(before.optimizer).__name__} starts afresh after each prune: its state cannot be cut"
+            self.notes += [note] if note not in self.notes else []
+
+    def _file_bytes(self, model: keras.Model) -> int:
+        """Return the size of the file that the model would be delivered in."""
+        if self._compiling is None:
+            return file_size_bytes(model)
+        optimizer = model.optimizer
+        self._compiling.compile_for_delivery(model)
+        size = file_size_bytes(model)
+        self._compiling.compile(model, optimizer)
+        return size
+
     def finish(self, model: keras.Model) -> None:
-        """Say that the work is done."""
+        """Compile the model for delivery and say that the work is done."""
+        if self._compiling is not None:
+            self._compiling.compile_for_delivery(model)
         self._done_units = self._units()
         self._tell("saving", 0.0)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from pruning.errors import ModelError, first_line
 from pruning.graph.models import functional_graph
+from pruning.optimizer_state import Pairs, Values, carry_exclusions, carry_over
 from pruning.weights import read_weights
 
 Config = dict[str, Any]
@@ -27,17 +28,31 @@ class Rebuilt:
     """A new model and where its layers come from.
 
     Attributes:
-        model: The new model.
+        model: The new model, not compiled.
         copies: Id of each original layer or operation → its copy.
+        leaves: The layers and operations that are no models, each with its copy.
     """
 
     model: keras.Model
     copies: dict[int, Any]
+    leaves: tuple[tuple[Any, Any], ...]
+
+    @property
+    def variables(self) -> Pairs:
+        """Each variable of the layers with its copy."""
+        return [pair for leaf, copy in self.leaves for pair in zip(_variables(leaf), _variables(copy), strict=True)]
 
 
 def copy_model(model: keras.Model) -> keras.Model:
-    """Return a copy with the same weights."""
-    return rebuild(model, lambda layer, config: config, lambda layer, values: values).model
+    """Return a copy with the same weights, compiled in the same way, in the same state of training."""
+    rebuilt = rebuild(model, lambda layer, config: config, unchanged)
+    compile_like(rebuilt, model, unchanged)
+    return rebuilt.model
+
+
+def unchanged(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the values as they are: the `Change` of a copy."""
+    return values
 
 
 def _as_called(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -68,9 +83,7 @@ def rebuild(model: keras.Model, edit: Edit, change: Change, arguments: Arguments
         for variable, value in copies.values(change):
             variable.assign(value)
     copies.restore_flags()
-    if model.compiled:
-        compile_like(copy, model)
-    return Rebuilt(copy, copies.by_id)
+    return Rebuilt(copy, copies.by_id, tuple(copies.leaves()))
 
 
 class _Copies:
@@ -198,9 +211,28 @@ class _Value:
         return keras.ops.convert_to_tensor(self._value, dtype=dtype)
 
 
-def compile_like(copy: keras.Model, model: keras.Model) -> None:
-    """Compile a model as another one is compiled, with a fresh optimizer and fresh metrics."""
-    copy.compile(**fresh_compile_arguments(model))
+def compile_like(rebuilt: Rebuilt, model: keras.Model, change: Change) -> None:
+    """Compile a rebuilt model as the original is, if it is, with fresh metrics.
+
+    The optimizer goes on where the original's is: what it keeps for each weight is changed as the weight was. One
+    that keeps it in another shape starts afresh; see `carry_over`.
+    """
+    if not model.compiled:
+        return
+    rebuilt.model.compile(**fresh_compile_arguments(model))
+
+    def changed(values: Values) -> Values:
+        result: Values = {}
+        for layer, _ in rebuilt.leaves:
+            variables = _variables(layer)
+            if any(id(variable) in values for variable in variables):
+                own = [values[id(each)] if id(each) in values else read_weights(each) for each in variables]
+                result |= {id(each): value for each, value in zip(variables, change(layer, own), strict=True)}
+        return result
+
+    pairs = rebuilt.variables
+    carry_exclusions(model.optimizer, rebuilt.model.optimizer, pairs)
+    carry_over(model.optimizer, rebuilt.model.optimizer, pairs, changed)
 
 
 def fresh_compile_arguments(model: keras.Model) -> dict[str, Any]:
@@ -210,6 +242,16 @@ def fresh_compile_arguments(model: keras.Model) -> dict[str, Any]:
         ModelError: A metric or the optimizer cannot be made anew from its own config.
     """
     arguments = dict(model._compile_config.config)
+    if isinstance(model.optimizer, keras.Optimizer):
+        # Not the name or object that was given to `compile`: a learning rate set since, and the loss scale that
+        # Keras adds, are the model's own optimizer's alone.
+        arguments["optimizer"] = model.optimizer
+    return fresh(arguments)
+
+
+def fresh(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments of `compile` in which what has a state is made anew."""
+    arguments = dict(arguments)
     for name in ("metrics", "weighted_metrics"):
         arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
     if isinstance(arguments["optimizer"], keras.Optimizer):

@@ -15,7 +15,7 @@ from pruning.compiling import Compiling
 from pruning.data import Data
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.graph.models import last_layer, require_graph
-from pruning.rebuild import rebuild
+from pruning.rebuild import compile_like, rebuild, unchanged
 from pruning.spec import TrainingSpec
 
 _RECALIBRATION_BATCHES = 10
@@ -26,7 +26,7 @@ OnEpoch = Callable[[int, float, dict[str, float]], None]
 
 
 class Recovery:
-    """Trains and measures the models of one job.
+    """Trains and measures the models of one job; an optimizer's state goes from one phase to the next.
 
     Args:
         training: How to train.
@@ -73,6 +73,7 @@ class Recovery:
         if trained is not model:
             for source, target in zip(trained.variables, model.variables, strict=True):
                 target.assign(source)
+            self._compiling.compile(model, trained.optimizer, trained.variables)
         return {name: [float(np.mean(value)) for value in values] for name, values in history.items()}
 
     def recalibrate(self, model: keras.Model) -> None:
@@ -123,7 +124,9 @@ class Recovery:
                 config["dtype"] = policy
             return config
 
-        return rebuild(model, edit, lambda layer, values: values).model
+        rebuilt = rebuild(model, edit, unchanged)
+        compile_like(rebuilt, model, unchanged)
+        return rebuilt.model
 
 
 class _Schedule(keras.callbacks.Callback):

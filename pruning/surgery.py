@@ -10,7 +10,7 @@ import numpy as np
 
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
-from pruning.rebuild import Config, rebuild
+from pruning.rebuild import Config, compile_like, rebuild
 from pruning.selection import kept_channels
 
 
@@ -18,7 +18,9 @@ def apply_plan(model: keras.Model, plan: PruningPlan) -> keras.Model:
     """Build the smaller model that a plan describes.
 
     The given model is not changed. Names, dtypes, regularisers, `trainable` flags and compile settings
-    are kept; a compiled model comes back compiled with a fresh optimizer.
+    are kept. A compiled model comes back compiled: an optimizer that is built goes on where it was, its momenta and
+    the like cut as the weights they belong to; one that is not stays so. Adafactor, which keeps averages over
+    channels that are no more, starts afresh.
 
     Raises:
         PlanError: The plan was made for another architecture.
@@ -67,6 +69,7 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
         return tuple(changed[position] for position in range(len(args))), {name: changed[name] for name in kwargs}
 
     rebuilt = rebuild(graph.model, edit, cut, call)
+    compile_like(rebuilt, graph.model, cut)
     return ChannelGraph(rebuilt.model, graph.records.after(stays, rebuilt.copies))
 
 

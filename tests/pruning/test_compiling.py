@@ -109,3 +109,33 @@ def test_targets_of_the_wrong_shape() -> None:
     settings, data = compiling(model(), labels=((0.5, 1.0), (1.0, 0.0)), loss="mean_squared_error")
     with pytest.raises(DataError, match=r"\(2,\).*\(4,\)"):
         settings.fit_targets(data)
+
+
+def test_a_schedule_gives_the_peak_and_comes_back_for_delivery() -> None:
+    decay = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=0.5, warmup_steps=10)
+    made = model(optimizer=keras.optimizers.SGD(decay), loss="sparse_categorical_crossentropy")
+    settings, _ = compiling(made)
+    settings.compile(made)
+    made.optimizer.learning_rate = 0.125
+    assert settings.learning_rate == 0.5
+    settings.compile_for_delivery(made)
+    assert isinstance(made.optimizer._learning_rate, keras.optimizers.schedules.CosineDecay)
+
+
+def test_what_the_model_came_with_is_delivered_whatever_this_job_trained_with() -> None:
+    made = model(optimizer=keras.optimizers.SGD(0.25), loss="sparse_categorical_crossentropy", run_eagerly=True)
+    settings, _ = compiling(made, learning_rate=0.125)
+    settings.compile(made)
+    assert float(made.optimizer.learning_rate) == 0.125
+    assert not made.run_eagerly
+    settings.compile_for_delivery(made)
+    assert float(made.optimizer.learning_rate) == 0.25
+    assert made.run_eagerly
+
+
+def test_several_optimizers_in_one_have_no_rate_to_follow() -> None:
+    inner = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1))
+    made = model(optimizer=keras.optimizers.MultiOptimizer(inner), loss="sparse_categorical_crossentropy")
+    settings, _ = compiling(made)
+    with pytest.raises(SpecError, match="several"):
+        settings.compile(made)

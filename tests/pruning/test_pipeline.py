@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -234,3 +235,40 @@ def test_a_metric_for_each_class_is_reported_as_their_mean() -> None:
     training = TrainingSpec.model_validate({"loss": "categorical_crossentropy", "metrics": ["F1Score"]})
     result = prune(residual(), PruningSpec(ratio=0.5), (images, labels), training=training)
     assert 0 <= result.report.after.metrics["f1_score"] <= 1
+
+
+def _trained(optimizer: Any) -> keras.Model:
+    model = residual()
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(*blobs(), batch_size=32, epochs=1, verbose=0)
+    return model
+
+
+def test_an_optimizer_with_a_state_is_delivered_with_it() -> None:
+    model = _trained(keras.optimizers.Adam(0.0123))
+    training = TrainingSpec(fine_tuning_epochs=1, batch_size=32, learning_rate=1e-4, validation_split=0.25)
+    result = prune(model, PruningSpec(ratio=0.5), blobs(128), training=training)
+    assert result.model.optimizer.built
+    assert int(result.model.optimizer.iterations) == 3 + 3
+    assert float(result.model.optimizer.learning_rate) == pytest.approx(0.0123)
+    assert all(np.any(np.asarray(slot) != 0) for slot in result.model.optimizer._velocities)
+    assert [slot.shape for slot in result.model.optimizer._velocities] == [
+        variable.shape for variable in result.model.trainable_variables
+    ]
+
+
+def test_an_optimizer_that_came_without_a_state_is_delivered_without() -> None:
+    result = prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(batch_size=32))
+    assert not result.model.optimizer.built
+
+
+def test_without_data_the_state_is_cut_too() -> None:
+    result = prune(_trained(keras.optimizers.SGD(0.01, momentum=0.9)), PruningSpec(criterion="l1_norm", ratio=0.5))
+    assert int(result.model.optimizer.iterations) == 3
+    assert all(np.any(np.asarray(slot) != 0) for slot in result.model.optimizer.momentums)
+
+
+def test_an_optimizer_whose_state_cannot_be_cut_is_named() -> None:
+    model = _trained(keras.optimizers.Adafactor(0.01, epsilon_1=1e-10))
+    result = prune(model, PruningSpec(criterion="random", ratio=0.25, num_iterations=2))
+    assert result.report.notes == ("Adafactor starts afresh after each prune: its state cannot be cut",)

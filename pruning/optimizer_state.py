@@ -1,0 +1,138 @@
+"""The state of an optimizer, carried to another one of the same kind that trains other variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.weights import read_weights
+
+Values = dict[int, np.ndarray]
+"""Id of a variable that is trained → a value of its shape: its own, or that of one of its slots."""
+Pairs = Sequence[tuple[Any, Any]]
+"""Each variable of a model with the one in its place in another model."""
+
+
+def has_state(optimizer: Any) -> bool:
+    """Tell whether an optimizer has taken a step; loading a compiled model builds one that has not."""
+    return isinstance(optimizer, keras.Optimizer) and optimizer.built and int(optimizer.iterations) > 0
+
+
+def carry_over(
+    source: Any, target: Any, pairs: Pairs, change: Callable[[Values], Values] = lambda values: values
+) -> bool:
+    """Give an optimizer that is not built the state of another one of the same class.
+
+    Carried are the slots of each variable (momenta, moments, averages of the weights, accumulated gradients), found
+    as the lists that the optimizer keeps in the order of its variables, and all that it counts, such as steps and
+    the loss scale; of these, what both of them keep. The learning rate stays the target's own. An optimizer that is
+    not built leaves the other one so.
+
+    Args:
+        source: Where the state comes from; not changed.
+        target: Built here, for the variables in the place of the source's and in the same order.
+        pairs: The variables of the source's model and those in their place.
+        change: `values -> values`, from the shapes of the source's variables to those in their place.
+
+    Returns:
+        Whether the target now goes on where the source is. Otherwise it starts afresh: the classes differ, it is
+        built already, a variable is not among the pairs, or a slot cannot be cut because it has not the shape of its
+        variable. That is so with the factored moments of Adafactor, in which the removed channels are averaged.
+    """
+    if not isinstance(source, keras.Optimizer) or type(source) is not type(target) or target.built:
+        return False
+    if not source.built:
+        return True
+    counterparts = {id(variable): counterpart for variable, counterpart in pairs}
+    variables = list(source._trainable_variables)
+    if not all(id(variable) in counterparts for variable in variables):
+        return False
+    parts = list(_parts(source))
+    if len(parts) != len(list(_parts(target))):
+        return False
+    if not all(_fits(slot, owner, counterparts[id(owner)]) for part in parts for slot, owner in _slots(part)):
+        return False
+    target.build([counterparts[id(variable)] for variable in variables])
+    for part, new_part in zip(parts, _parts(target), strict=True):
+        counters, families = _counters(new_part), _families(new_part)
+        for name, variable in _counters(part).items():
+            if name in counters:
+                counters[name].assign(variable)
+        for name, slots in _families(part).items():
+            if name in families:
+                _carry_slots(slots, families[name], part._trainable_variables, change)
+    return True
+
+
+def carry_exclusions(source: Any, target: Any, pairs: Pairs) -> None:
+    """Exclude from weight decay what another optimizer excludes: no config says so.
+
+    Args:
+        source: Where the exclusions come from.
+        target: An optimizer that is not built.
+        pairs: The variables of the source's model and those in their place.
+    """
+    if not isinstance(source, keras.Optimizer) or type(source) is not type(target):
+        return
+    for part, new_part in zip(_parts(source), _parts(target), strict=False):
+        excluded: set[Any] = getattr(part, "_exclude_from_weight_decay", set())
+        pattern = getattr(part, "_exclude_from_weight_decay_pattern", None)
+        if excluded or pattern is not None:
+            new_part.exclude_from_weight_decay(
+                [counterpart for variable, counterpart in pairs if part._var_key(variable) in excluded],
+                None if pattern is None else [pattern.pattern],
+            )
+
+
+def _carry_slots(slots: list[Any], new_slots: list[Any], owners: list[Any], change: Callable[[Values], Values]) -> None:
+    like_owner = {id(owner): slot for slot, owner in zip(slots, owners, strict=True) if _is_like(slot, owner)}
+    changed = change({key: read_weights(slot) for key, slot in like_owner.items()})
+    for slot, new_slot, owner in zip(slots, new_slots, owners, strict=True):
+        if slot is not None:
+            new_slot.assign(changed.get(id(owner), slot))
+
+
+def _parts(optimizer: Any) -> Iterator[Any]:
+    """Yield an optimizer and those inside it, such as the one whose loss is scaled."""
+    yield optimizer
+    for value in vars(optimizer).values():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, keras.Optimizer):
+                yield from _parts(part)
+
+
+def _counters(part: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(part).items()
+        if isinstance(value, keras.Variable) and name != "_learning_rate"
+    }
+
+
+def _families(part: Any) -> dict[str, list[Any]]:
+    """Return the lists that hold a slot, or `None`, for each variable that the optimizer trains."""
+    return {
+        name: value
+        for name, value in vars(part).items()
+        if isinstance(value, list)
+        and name not in ("_variables", "_trainable_variables")
+        and len(value) == len(part._trainable_variables)
+        and all(slot is None or isinstance(slot, keras.Variable) for slot in value)
+    }
+
+
+def _slots(part: Any) -> Iterator[tuple[Any, Any]]:
+    for slots in _families(part).values():
+        yield from zip(slots, part._trainable_variables, strict=True)
+
+
+def _is_like(slot: Any, owner: Any) -> bool:
+    return slot is not None and tuple(slot.shape) == tuple(owner.shape)
+
+
+def _fits(slot: Any, owner: Any, counterpart: Any) -> bool:
+    """Tell whether a slot can be carried: as its variable is, or as it is."""
+    return slot is None or _is_like(slot, owner) or tuple(counterpart.shape) == tuple(owner.shape)
