@@ -13,7 +13,7 @@ import pruning.reference
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
-from pruning.proof import relative_difference
+from pruning.random_inputs import relative_difference
 from pruning.rebuild import rebuild
 from pruning.rules.context import WeightAxis
 from tests.pruning.models import residual
