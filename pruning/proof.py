@@ -17,6 +17,7 @@ from pruning.plan import PruningPlan
 from pruning.random_inputs import flat_arrays, relative_difference, usable_inputs
 from pruning.rebuild import copy_model, rebuild
 from pruning.reference import left_out
+from pruning.rules.parts import variables_of
 from pruning.selection import kept_channels
 from pruning.weights import read_weights
 
@@ -117,7 +118,7 @@ class Mask:
         for axis in graph.axes("in"):
             kept = stays[axis.labels]
             if not kept.all():
-                variable = axis.layer.variables[axis.variable_index]
+                variable = variables_of(axis.layer)[axis.variable_index]
                 _, value = weights.get(id(variable), (variable, read_weights(variable)))
                 weights[id(variable)] = variable, value * _laid(kept, axis.axis, value.ndim).astype(value.dtype)
         present: dict[int, dict[int, np.ndarray]] = {}
@@ -222,7 +223,7 @@ def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, 
         return config
 
     def change(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
-        variables = getattr(layer, "variables", ())
+        variables = variables_of(layer)
         pairs = zip(variables, values, strict=True)
         return [mask.weights[id(variable)][1] if id(variable) in mask.weights else value for variable, value in pairs]
 

@@ -12,6 +12,7 @@ import numpy as np
 from pruning.errors import ModelError, first_line
 from pruning.graph.models import functional_graph
 from pruning.optimizer_state import Pairs, Values, carry_exclusions, carry_over
+from pruning.rules.parts import PARTS, assemble, variables_of
 from pruning.weights import read_weights
 
 Config = dict[str, Any]
@@ -20,7 +21,7 @@ Edit = Callable[[Any, Config], Config]
 Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 """`(operation, args, kwargs) -> (args, kwargs)` with which its copy is called."""
 Change = Callable[[Any, list[np.ndarray]], list[np.ndarray]]
-"""`(layer, values) -> values` of the copy's variables, in the order of `layer.variables`."""
+"""`(layer, values) -> values` of the copy's variables, in the order of `variables_of(layer)`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Rebuilt:
     @property
     def variables(self) -> Pairs:
         """Each variable of the layers with its copy."""
-        return [pair for leaf, copy in self.leaves for pair in zip(_variables(leaf), _variables(copy), strict=True)]
+        return [pair for leaf, copy in self.leaves for pair in zip(variables_of(leaf), variables_of(copy), strict=True)]
 
 
 def copy_model(model: keras.Model) -> keras.Model:
@@ -121,10 +122,11 @@ class _Copies:
     def values(self, change: Change) -> Iterator[tuple[Any, np.ndarray]]:
         """Yield each variable of the copies with the value that it gets."""
         for original, copy in self.leaves():
-            values = change(original, [read_weights(variable) for variable in _variables(original)])
-            if len(values) != len(_variables(copy)):
+            variables = variables_of(copy)
+            values = change(original, [read_weights(variable) for variable in variables_of(original)])
+            if len(values) != len(variables):
                 raise _cannot_make(original, ValueError("its copy has other variables"))
-            yield from zip(_variables(copy), values, strict=True)
+            yield from zip(variables, values, strict=True)
 
     def restore_flags(self) -> None:
         """Set `trainable` from the outside in, because a model's flag sets those of all its layers; then states."""
@@ -132,7 +134,7 @@ class _Copies:
             if isinstance(original, keras.Layer) and copy.trainable != original.trainable:
                 copy.trainable = original.trainable
         for original, copy in self.leaves():
-            for variable, variable_copy in zip(_variables(original), _variables(copy), strict=True):
+            for variable, variable_copy in zip(variables_of(original), variables_of(copy), strict=True):
                 if variable_copy.trainable != variable.trainable:
                     variable_copy.trainable = variable.trainable
             # Preprocessing layers keep values that they derive from their variables.
@@ -142,7 +144,8 @@ class _Copies:
     def _make(self, operation: Any) -> Any:
         graph = functional_graph(operation)
         if graph is None:
-            return _from_config(operation, self._edit(operation, _config(operation)))
+            config = self._edit(operation, _config(operation))
+            return self._assembled(operation, config) if type(operation) in PARTS else _from_config(operation, config)
         if isinstance(operation, keras.Sequential):
             layers = [self.of(layer) for layer in operation._layers]
             return _construct(operation, layers, name=operation.name)
@@ -151,6 +154,11 @@ class _Copies:
         )
         outputs = operation._run_through_graph(inputs, operation_fn=self._call_of)
         return _construct(operation, inputs, outputs, name=operation.name)
+
+    def _assembled(self, wrapper: Any, config: Config) -> Any:
+        copy, held = assemble(wrapper, config, self.of)
+        self.by_id.update(held)
+        return copy
 
 
 def _config(operation: Any) -> Config:
@@ -197,10 +205,6 @@ def _cannot_make(operation: Any, error: Exception) -> ModelError:
     )
 
 
-def _variables(layer: Any) -> list[Any]:
-    return list(getattr(layer, "variables", ()))
-
-
 class _Value:
     """Initial value of a variable, in the form of an initializer."""
 
@@ -224,7 +228,7 @@ def compile_like(rebuilt: Rebuilt, model: keras.Model, change: Change) -> None:
     def changed(values: Values) -> Values:
         result: Values = {}
         for layer, _ in rebuilt.leaves:
-            variables = _variables(layer)
+            variables = variables_of(layer)
             if any(id(variable) in values for variable in variables):
                 own = [values[id(each)] if id(each) in values else read_weights(each) for each in variables]
                 result |= {id(each): value for each, value in zip(variables, change(layer, own), strict=True)}

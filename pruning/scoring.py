@@ -10,6 +10,7 @@ import numpy as np
 from pruning.criteria import Channels, ScoreCriterion, resolve_criterion
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
 
 
@@ -104,7 +105,7 @@ def filters(graph: ChannelGraph, group: ChannelGroup) -> list[np.ndarray]:
     """
     parts = []
     for axis in graph.axes("out", group):
-        variable = axis.layer.variables[axis.variable_index]
+        variable = variables_of(axis.layer)[axis.variable_index]
         if len(variable.shape) > 1:
             weights = np.moveaxis(read_weights(variable), axis.axis, -1)
             weights = weights.reshape(-1, weights.shape[-1]).T
@@ -118,5 +119,5 @@ def scales(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
     """Return the factors by which normalisations scale a group's channels, shape `(num_channels, n)`."""
     parts = [np.zeros((group.num_channels, 0))]
     for axis in graph.axes("scale", group):
-        parts.append(read_weights(axis.layer.variables[axis.variable_index])[graph.rows(axis, group)])
+        parts.append(read_weights(variables_of(axis.layer)[axis.variable_index])[graph.rows(axis, group)])
     return np.concatenate(parts, axis=1)

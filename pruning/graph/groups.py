@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
 from pruning.rules.context import Records, WeightAxis
+from pruning.rules.parts import variables_of, weights_of
 
 Keep = Mapping[str, np.ndarray]
 """Group name → ascending indices of the channels that stay; a group not named stays whole."""
@@ -157,11 +158,11 @@ class ChannelGraph:
         return [tuple(shape) for shape in shapes]
 
     def _variables_of(self, layer: Any) -> list[tuple[tuple[int, ...], bool]]:
-        """Return shape and whether it is a weight, for each variable of a layer; Keras is slow to say, so once."""
+        """Return shape and whether it is a weight of its own, for each variable of a layer; Keras is slow to say."""
         if id(layer) not in self._variables:
-            weights = {id(weight) for weight in getattr(layer, "weights", ())}
+            weights = {id(weight) for weight in weights_of(layer)}
             self._variables[id(layer)] = [
-                (tuple(variable.shape), id(variable) in weights) for variable in getattr(layer, "variables", ())
+                (tuple(variable.shape), id(variable) in weights) for variable in variables_of(layer)
             ]
         return self._variables[id(layer)]
 

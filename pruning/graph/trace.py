@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -10,7 +11,8 @@ import numpy as np
 from pruning.errors import ModelError
 from pruning.graph.models import call_nodes, functional_graph, require_graph
 from pruning.rules import RULES
-from pruning.rules.context import Context, Labels, LockedError, Records, Shape, Tensor
+from pruning.rules.context import Call, Context, Labels, LockedError, Records, Shape, Tensor
+from pruning.rules.parts import weights_of
 
 
 def trace(model: keras.Model) -> Records:
@@ -31,28 +33,34 @@ def trace(model: keras.Model) -> Records:
     return records
 
 
-def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str) -> list[Tensor]:
+def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer: Call | None = None) -> list[Tensor]:
     known = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
     shapes = _Shapes(graph, [tensor.shape for tensor in inputs])
+
+    def traced(symbol: Any) -> Tensor:
+        return known.get(id(symbol)) or _fixed(symbol)  # A tensor from outside the graph is a constant.
+
     for node in call_nodes(graph):
-        arguments = [
-            known.get(id(symbol)) or _fixed(symbol)  # A tensor from outside the graph is a constant.
-            for symbol in _tensors(node)
-        ]
-        outputs = _call(records, node, arguments, shapes.of(node), prefix)
+        operation = node.operation
+        path = prefix + operation.name
+        call = replace(outer or Call(), args=node.arguments.args, kwargs=node.arguments.kwargs, traced=traced)
+        for mask in call.masks:
+            records.fixed.append((traced(mask).labels, f"{path} takes it as a mask"))
+        arguments = [traced(symbol) for symbol in _tensors(operation, call)]
+        outputs = _call(records, operation, arguments, shapes.of(node), path, call)
         known.update((id(symbol), tensor) for symbol, tensor in zip(node.outputs, outputs, strict=True))
     return [known[id(symbol)] for symbol in graph.outputs]
 
 
-def _call(records: Records, node: Any, inputs: list[Tensor], shapes: list[Shape], prefix: str) -> list[Tensor]:
-    operation = node.operation
-    path = prefix + operation.name
+def _call(
+    records: Records, operation: Any, inputs: list[Tensor], shapes: list[Shape], path: str, call: Call
+) -> list[Tensor]:
     inner = functional_graph(operation)
     if inner is not None and _fits(inner, inputs):
         _enter(records, inner, inputs, prefix=f"{path}/")
-        return _walk(records, inner, inputs, prefix=f"{path}/")
+        return _walk(records, inner, inputs, prefix=f"{path}/", outer=call)
     records.layers.setdefault(id(operation), (path, operation))
-    for weight in getattr(operation, "weights", ()):
+    for weight in weights_of(operation):
         owner = records.owners.setdefault(id(weight), operation)
         if owner is not operation:
             raise ModelError(
@@ -61,9 +69,13 @@ def _call(records: Records, node: Any, inputs: list[Tensor], shapes: list[Shape]
                 received=f"{weight.path} in {owner.name} and in {operation.name}",
                 expected="weights shared only by calling the same layer twice",
             )
-    labels = _ask(
-        Context(records, operation, path, node.arguments.args, node.arguments.kwargs), operation, inputs, shapes
-    )
+
+    def trace_held(part: Any, inputs: list[Tensor], shapes: list[Shape], repeats: int | None) -> list[Tensor]:
+        times = None if call.times is None or repeats is None else call.times * repeats
+        return _call(records, part, inputs, shapes, f"{path}/{part.name}", Call(times=times, held=True))
+
+    context = Context(records, operation, path, call, trace_held)
+    labels = _ask(context, operation, inputs, shapes)
     return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
 
 
@@ -89,15 +101,15 @@ class _Shapes:
         return [tuple(symbol.shape[1:]) for symbol in symbols]
 
 
-def _tensors(node: Any) -> list[Any]:
+def _tensors(operation: Any, call: Call) -> list[Any]:
     """Return the tensors of a call in the order in which the called layer takes them."""
-    inner = functional_graph(node.operation)
-    first = node.arguments.args[0] if node.arguments.args else None
+    inner = functional_graph(operation)
+    first = call.args[0] if call.args else None
     if inner is not None and isinstance(first, dict):
         names = [symbol._keras_history.operation.name for symbol in inner.inputs]
         if set(names) == set(first):
             return [first[name] for name in names]
-    return list(node.arguments.keras_tensors)
+    return [tensor for _, tensor in call.tensors]
 
 
 def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> None:

@@ -21,6 +21,7 @@ from pruning.rules.convolution import (
     transposed_convolution,
 )
 from pruning.rules.dense import dense
+from pruning.rules.embedding import embedding
 from pruning.rules.merge import merge
 from pruning.rules.normalization import (
     batch_normalization,
@@ -32,8 +33,10 @@ from pruning.rules.normalization import (
     unit_normalization,
 )
 from pruning.rules.operations import arithmetic, entrywise
+from pruning.rules.recurrent import cell, recurrent, recurrent_convolution, rnn, stacked_cells
 from pruning.rules.shape import concatenate, flatten, permute, repeat_vector, reshape
 from pruning.rules.spatial import global_pooling, spatial_window
+from pruning.rules.wrappers import bidirectional, spectral_normalization, time_distributed
 
 RULES: dict[type, Rule] = {
     layers.Conv1D: convolution,
@@ -97,6 +100,21 @@ RULES: dict[type, Rule] = {
     layers.Permute: permute,
     layers.RepeatVector: repeat_vector,
     layers.Concatenate: concatenate,
+    layers.Embedding: embedding,
+    layers.SimpleRNN: recurrent,
+    layers.GRU: recurrent,
+    layers.LSTM: recurrent,
+    layers.ConvLSTM1D: recurrent_convolution,
+    layers.ConvLSTM2D: recurrent_convolution,
+    layers.ConvLSTM3D: recurrent_convolution,
+    layers.RNN: rnn,
+    layers.SimpleRNNCell: cell,
+    layers.GRUCell: cell,
+    layers.LSTMCell: cell,
+    layers.StackedRNNCells: stacked_cells,
+    layers.TimeDistributed: time_distributed,
+    layers.Bidirectional: bidirectional,
+    layers.SpectralNormalization: spectral_normalization,
     layers.Add: merge,
     layers.Subtract: merge,
     layers.Multiply: merge,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import keras
 import numpy as np
+
+from pruning.rules.parts import variables_of, weights_of
 
 Labels = np.ndarray
 """Integer array of channel labels, broadcastable to a tensor's shape without the batch axis.
@@ -48,7 +52,7 @@ class WeightAxis:
 
     Attributes:
         layer: The Keras layer that owns the variable.
-        variable_index: Position in `layer.variables`.
+        variable_index: Position in `variables_of(layer)`.
         axis: Axis of the variable, not negative.
         labels: Shape `(axis size,)`.
         role: See `Role`.
@@ -179,6 +183,46 @@ class Records:
         )
 
 
+@dataclass(frozen=True)
+class Call:
+    """How a layer is called.
+
+    Attributes:
+        args: Arguments by position, with Keras's symbolic tensors in them.
+        kwargs: Arguments by name.
+        traced: Returns the traced tensor of a symbolic one.
+        times: How often the call is made for one sample; `None` if that is not known.
+        held: Whether another layer makes the call, so that it is no node of the graph.
+    """
+
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    traced: Callable[[Any], Tensor] = lambda symbol: symbol
+    times: int | None = 1
+    held: bool = False
+
+    @cached_property
+    def masks(self) -> list[Any]:
+        """The tensors that only say which entries count; most of them are put there by Keras itself."""
+        named = [value for name, value in self.kwargs.items() if name == "mask" or name.endswith("_mask")]
+        return [tensor for tensor in keras.tree.flatten(named) if isinstance(tensor, keras.KerasTensor)]
+
+    @cached_property
+    def tensors(self) -> list[tuple[int, Any]]:
+        """Position among the flattened arguments and tensor, for each tensor of the graph that is no mask."""
+        masks = {id(mask) for mask in self.masks}
+        flat = enumerate(keras.tree.flatten((self.args, self.kwargs)))
+        return [
+            (position, value)
+            for position, value in flat
+            if isinstance(value, keras.KerasTensor) and id(value) not in masks
+        ]
+
+
+TraceHeld = Callable[[Any, list[Tensor], list[Shape], int | None], list[Tensor]]
+"""The tracer's side of `Context.trace_held`."""
+
+
 class Context:
     """The rules' side of tracing one call of one layer.
 
@@ -186,8 +230,8 @@ class Context:
         records: Where everything is written down.
         layer: The layer, or operation, that is called.
         path: Its path in the model, for reasons and plans.
-        args: Arguments of the call by position.
-        kwargs: Arguments of the call by name.
+        call: How it is called.
+        trace_held: Traces the call of a layer that this layer holds.
     """
 
     def __init__(
@@ -195,17 +239,48 @@ class Context:
         records: Records,
         layer: Any,
         path: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        call: Call | None = None,
+        trace_held: TraceHeld | None = None,
     ) -> None:
         self._records = records
-        self._index_of = {id(variable): index for index, variable in enumerate(getattr(layer, "variables", ()))}
+        self._index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
         self._spoken_of: set[int] = set()
+        self._call = call or Call()
+        self._trace_held = trace_held
         self.layer = layer
         self.path = path
-        self.arguments: dict[str | int, Any] = dict(enumerate(args)) | dict(kwargs or {})
-        self._call = args, kwargs or {}
+        self.arguments: dict[str | int, Any] = dict(enumerate(self._call.args)) | dict(self._call.kwargs)
         self._known_arguments: set[str | int] = set()
+
+    def named(self) -> dict[str, Any]:
+        """Return the arguments of the call by name, as far as given, with a `Tensor` for each of the graph's."""
+        bound = inspect.signature(self.layer.call).bind_partial(*self._call.args, **self._call.kwargs)
+
+        def traced(value: Any) -> Any:
+            return self._call.traced(value) if isinstance(value, keras.KerasTensor) else value
+
+        return {name: keras.tree.map_structure(traced, argument) for name, argument in bound.arguments.items()}
+
+    def trace_held(
+        self, layer: Any, inputs: list[Tensor], outputs: list[Shape], repeats: int | None = 1
+    ) -> list[Tensor]:
+        """Trace the call of a layer that this layer holds.
+
+        Args:
+            layer: The held layer, or a model.
+            inputs: What it is called with.
+            outputs: Shapes of what it returns.
+            repeats: How often it is called at each call of this layer; `None` if that is not known.
+        """
+        if self._trace_held is None:
+            raise LockedError("it calls another layer where that cannot be followed")
+        return self._trace_held(layer, inputs, outputs, repeats)
+
+    def labels_on(self, layer: Any, variable: Any, axis: int) -> Labels | None:
+        """Return what was said of an axis of a variable of a layer that this layer holds."""
+        indices = {id(other): index for index, other in enumerate(variables_of(layer))}
+        known = self._records.axes.get((id(layer), indices[id(variable)], axis % len(variable.shape)))
+        return None if known is None else known.labels
 
     def new(self, key: str, num_channels: int) -> Labels:
         """Return labels for channels that the layer makes; the same ones at each call of a shared layer."""
@@ -291,6 +366,8 @@ class Context:
         Returns:
             The labels along that axis.
         """
+        if self._call.held:
+            raise LockedError("it looks at several channels at once inside another layer, where that cannot be proven")
         labels = self.along(tensor, axis)
         self.span(labels)
         read = Read(self.layer, self._positions[index], axis + 1, len(tensor.shape) + 1, labels)
@@ -302,12 +379,12 @@ class Context:
 
     @property
     def _positions(self) -> list[int]:
-        flat = keras.tree.flatten(self._call)
-        return [position for position, value in enumerate(flat) if isinstance(value, keras.KerasTensor)]
+        return [position for position, _ in self._call.tensors]
 
     def multiply(self, variable: Any, spatial: Sequence[int | None]) -> None:
         """Count multiply-accumulates: each entry of the variable is used at every spatial position."""
-        positions = None if None in spatial else int(np.prod([size for size in spatial if size], dtype=np.int64))
+        sizes = [self._call.times, *spatial]
+        positions = None if None in sizes else int(np.prod([size for size in sizes if size], dtype=np.int64))
         self._records.multiplications.append(Multiplications(self.layer, self._index(variable), positions))
 
     def varying(self, tensor: Tensor) -> int | None:
@@ -324,7 +401,7 @@ class Context:
         Raises:
             LockedError: It did not: the layer has weights that are not in its rule.
         """
-        for weight in getattr(self.layer, "weights", ()):
+        for weight in weights_of(self.layer):
             if self._index_of[id(weight)] not in self._spoken_of:
                 raise LockedError(f"its rule does not know the weight {weight.path}")
 

@@ -112,6 +112,30 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("RepeatVector", lambda: layers.RepeatVector(3), VECTOR),
     ("Dropout of whole channels", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, None)), IMAGE),
     ("CustomScaleLayer", lambda: lambda x: CustomScaleLayer(scale=0.3)([x, x]), IMAGE),
+    ("SimpleRNN", lambda: layers.SimpleRNN(4), LINE),
+    ("LSTM", lambda: layers.LSTM(4), LINE),
+    ("LSTM of sequences, backwards", lambda: layers.LSTM(4, return_sequences=True, go_backwards=True), LINE),
+    ("LSTM without bias, unrolled", lambda: layers.LSTM(4, use_bias=False, unroll=True), LINE),
+    ("GRU", lambda: layers.GRU(4, return_sequences=True), LINE),
+    ("GRU that resets before", lambda: layers.GRU(4, reset_after=False), LINE),
+    ("LSTM with its states", lambda: with_states(layers.LSTM), LINE),
+    ("GRU with its states", lambda: with_states(layers.GRU), LINE),
+    ("ConvLSTM1D", lambda: layers.ConvLSTM1D(4, 3), IMAGE),
+    ("ConvLSTM2D", lambda: layers.ConvLSTM2D(4, 2, return_sequences=True, padding="same"), VOLUME),
+    ("ConvLSTM3D", lambda: layers.ConvLSTM3D(4, 2), (2, *VOLUME)),
+    ("RNN of a SimpleRNNCell", lambda: layers.RNN(layers.SimpleRNNCell(4), return_sequences=True), LINE),
+    ("RNN of a GRUCell", lambda: layers.RNN(layers.GRUCell(4)), LINE),
+    ("RNN of an LSTMCell", lambda: layers.RNN(layers.LSTMCell(4)), LINE),
+    ("RNN of stacked cells", lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(6)]), LINE),
+    ("Bidirectional LSTM", lambda: layers.Bidirectional(layers.LSTM(4, return_sequences=True)), LINE),
+    ("Bidirectional GRU, summed", lambda: layers.Bidirectional(layers.GRU(4), merge_mode="sum"), LINE),
+    ("Bidirectional, multiplied", lambda: layers.Bidirectional(layers.SimpleRNN(4), merge_mode="mul"), LINE),
+    ("Bidirectional, averaged", lambda: layers.Bidirectional(layers.LSTM(4), merge_mode="ave"), LINE),
+    ("Bidirectional, apart", lambda: apart, LINE),
+    ("TimeDistributed", lambda: layers.TimeDistributed(layers.Conv2D(4, 2)), VOLUME),
+    ("TimeDistributed model", lambda: layers.TimeDistributed(small_network()), VOLUME),
+    ("SpectralNormalization", lambda: layers.SpectralNormalization(layers.Conv2D(4, 3)), IMAGE),
+    ("SpectralNormalization on the way", lambda: layers.SpectralNormalization(layers.DepthwiseConv2D(3)), IMAGE),
     ("x + 3", lambda: lambda x: x + 3, IMAGE),
     ("3 - x", lambda: lambda x: 3 - x, IMAGE),
     ("x * x", lambda: lambda x: x * x, IMAGE),
@@ -125,13 +149,39 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     *((function.__name__, lambda function=function: function, IMAGE) for function in ENTRYWISE),
 ]  # fmt: skip
 
+
+def with_states(kind: type[layers.Layer]) -> Make:
+    """An encoder whose states start a decoder, and both their outputs."""
+
+    def call(x: Any) -> Any:
+        encoded, *states = kind(4, return_sequences=True, return_state=True)(x)
+        return layers.Concatenate()([encoded, kind(4, return_sequences=True)(x, initial_state=states)])
+
+    return call
+
+
+def apart(x: Any) -> Any:
+    forwards, backwards, *_ = layers.Bidirectional(layers.LSTM(4, return_state=True), merge_mode=None)(x)
+    return layers.Concatenate()([forwards, layers.Dense(3)(backwards)])
+
+
+def small_network() -> keras.Model:
+    return keras.Sequential([layers.Conv2D(5, 2, activation="relu"), layers.Flatten(), layers.Dense(4)])
+
+
+def over_channels(x: Any) -> Any:
+    return layers.TimeDistributed(layers.Dense(2))(layers.Permute((2, 1))(x))
+
+
 MERGES = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
 
 LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("softmax as an activation", lambda: layers.Activation("softmax"), IMAGE, "several channels at once"),
     ("glu as an activation", lambda: layers.Activation("glu"), IMAGE, "several channels at once"),
     ("an unknown activation", lambda: layers.Activation(lambda x: x), IMAGE, "not known"),
-    ("LSTM", lambda: layers.LSTM(3), LINE, "no rule"),
+    ("channels along the time axis", lambda: over_channels, LINE, "time axis"),
+    ("wrapped unknown layer", lambda: layers.TimeDistributed(layers.Lambda(lambda x: x)), IMAGE, "no rule"),
+    ("wrapped statistics", lambda: layers.TimeDistributed(layers.LayerNormalization()), IMAGE, "inside another layer"),
     ("Lambda", lambda: layers.Lambda(lambda x: x), IMAGE, "no rule"),
     ("a constant for each channel", lambda: lambda x: x + np.ones(6, "float32"), IMAGE, "constant array"),
     ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
@@ -165,6 +215,26 @@ def test_channels_are_locked_with_a_reason(make: Make, shape: tuple[int, ...], r
     graph = ChannelGraph(around(make(), shape))
     assert "stem" not in [group.name for group in graph.groups]
     assert reason in graph.locked["stem"]
+
+
+@pytest.mark.parametrize("mask_zero", [False, True])
+def test_embeddings_lose_columns_never_rows(mask_zero: bool) -> None:
+    inputs = keras.Input((5,), dtype="int32")
+    hidden = layers.Embedding(3, 6, mask_zero=mask_zero, name="table")(inputs)
+    hidden = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(hidden)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GRU(4)(hidden)))
+    randomise(model, seed=5)
+    plan = make_plan(model, PruningSpec(criterion="l1_norm", ratio=0.5))
+    small = apply_plan(model, plan)
+    assert verify(model, small, plan).passed
+    assert small.get_layer("table").embeddings.shape == (3, 3)
+
+
+@pytest.mark.parametrize("key", ["activation", "recurrent_activation"])
+def test_units_that_look_at_each_other_are_locked(key: str) -> None:
+    graph = ChannelGraph(around(layers.LSTM(4, name="mixed", **{key: "softmax"}), LINE))
+    assert [group.name for group in graph.groups] == ["stem"]
+    assert "several channels at once" in graph.locked["mixed"]
 
 
 @pytest.mark.parametrize("kind", MERGES)
@@ -212,5 +282,5 @@ def test_channels_first_is_planned_alike() -> None:
 
 def test_every_rule_has_a_row() -> None:
     models = [around(make(), shape) for _, make, shape in FOLLOWED]
-    rows = {type(layer) for model in models for layer in model.operations}
-    assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate}
+    rows = {type(layer) for model in models for layer in [*model.operations, *model._flatten_layers()]}
+    assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding}

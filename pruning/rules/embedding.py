@@ -1,0 +1,17 @@
+"""Embeddings: indices in, channels out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pruning.rules.context import Context, Labels, Shape, Tensor, single, spread
+
+
+def embedding(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Table `(input_dim, output_dim)`; the indices must stay what they are."""
+    context.fix(single(inputs).labels, f"they are indices into {context.path}")
+    outgoing = context.new("output_dim", layer.output_dim)
+    context.weight(layer.embeddings, 1, outgoing, "out")
+    context.width("output_dim", outgoing)
+    rank = len(outputs[0])
+    return [spread(outgoing, rank - 1, rank)]
