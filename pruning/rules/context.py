@@ -461,7 +461,8 @@ def spread(labels: Labels, axis: int, rank: int) -> Labels:
 
 def channel_axis(layer: Any, rank: int) -> int:
     """Return the channel axis, without the batch axis, by the layer's data format."""
-    return 0 if getattr(layer, "data_format", None) == "channels_first" else rank - 1
+    data_format = getattr(layer, "data_format", "channels_last") or keras.config.image_data_format()
+    return 0 if data_format == "channels_first" else rank - 1
 
 
 def spatial(shape: Shape, axis: int) -> list[int | None]:

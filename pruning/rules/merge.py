@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor
+from pruning.rules.context import Context, Labels, Shape, Tensor
 
 
 def merge(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Add, Subtract, Multiply, Average, Maximum, Minimum: channels at the same place live or die together."""
     rank = len(outputs[0])
-    if any(len(tensor.shape) != rank for tensor in inputs):
-        raise LockedError("it merges tensors of different rank")
+    inputs = [_of_rank(tensor, rank) for tensor in inputs]
     followed = [tensor for tensor in inputs if not _broadcast_over_channels(context, tensor, inputs)]
     if not followed:
         return [np.zeros((1,) * rank, dtype=np.int64)]
@@ -22,6 +21,12 @@ def merge(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shap
         context.tie(first.labels, tensor.labels)
     shape = np.broadcast_shapes(*(tensor.labels.shape for tensor in followed))
     return [np.broadcast_to(first.labels, shape)]
+
+
+def _of_rank(tensor: Tensor, rank: int) -> Tensor:
+    """Return the tensor with axes of size 1 put right after the batch axis, as layers that merge do it."""
+    missing = (1,) * (rank - len(tensor.shape))
+    return Tensor(tensor.labels.reshape(missing + tensor.labels.shape), missing + tensor.shape)
 
 
 def _broadcast_over_channels(context: Context, tensor: Tensor, inputs: list[Tensor]) -> bool:

@@ -1,18 +1,135 @@
-"""`keras.ops` called as functions in a functional model."""
+"""`keras.ops` called as functions in a functional model: arithmetic, functions of each entry, reductions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pruning.rules.context import Context, Labels, Shape, Tensor, single
+import keras
+import numpy as np
+
+from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, single
 from pruning.rules.merge import merge
+from pruning.rules.normalization import axes_of, cut_along
 
 
 def arithmetic(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
-    """Entry by entry with broadcasting, between tensors of the graph and constants."""
-    return merge(context, operation, inputs, outputs)
+    """Entry by entry with broadcasting, between tensors of the graph and constants, which are cut with the channels."""
+    if any(len(tensor.shape) != len(outputs[0]) for tensor in inputs):
+        raise LockedError("it merges tensors of different rank")
+    labels = merge(context, operation, inputs, outputs)
+    for key, value in context.arguments.items():
+        if isinstance(value, keras.KerasTensor):
+            continue
+        cut_constant(context, key, value, Tensor(labels[0], outputs[0]))
+    return labels
+
+
+def cut_constant(context: Context, key: str | int, value: Any, tensor: Tensor) -> None:
+    """Let a constant that is broadcast with a tensor follow its channels.
+
+    Raises:
+        LockedError: The constant is a variable, or holds a value for each sample.
+    """
+    if isinstance(value, keras.Variable):
+        raise LockedError("one of its arguments is a variable that no layer owns")
+    shape = np.shape(value)
+    rank = len(tensor.shape)
+    if len(shape) > rank and shape[0] != 1:
+        raise LockedError("one of its arguments is a constant for each sample of a batch")
+    axis = context.varying(tensor)
+    along = None if axis is None else axis - rank + len(shape)
+    if axis is None or along is None or along < 0 or shape[along] == 1:
+        context.argument(key)
+    else:
+        context.argument(key, cut_along(along), context.along(tensor, axis))
 
 
 def entrywise(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """A function of each entry by itself."""
     return [single(inputs).labels]
+
+
+def along_positions(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Any function along an axis on which no channels lie, that keeps the shape."""
+    tensor = single(inputs)
+    axes = range(len(tensor.shape)) if operation.axis is None else axes_of(operation.axis, len(tensor.shape))
+    if context.varying(tensor) in axes:
+        raise LockedError("it looks at all channels at once")
+    return [tensor.labels]
+
+
+def across(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """A function along an axis that keeps the shape: over the channels that are left where they lie on it."""
+    tensor = single(inputs)
+    axis = context.varying(tensor)
+    if axis is not None and axis in axes_of(operation.axis, len(tensor.shape)):
+        context.read(0, tensor, axis)
+    return [tensor.labels]
+
+
+def reduction(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Over positions each channel by itself; over channels, those that are left."""
+    tensor = single(inputs)
+    if _reduces_channels(context, operation, tensor):
+        context.read(0, tensor, int(context.varying(tensor) or 0))
+    return _reduced(context, operation, tensor, outputs)
+
+
+def positional_reduction(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Over positions each channel by itself; over channels there is no reference for it."""
+    tensor = single(inputs)
+    if _reduces_channels(context, operation, tensor):
+        raise LockedError("it looks at all channels at once")
+    return _reduced(context, operation, tensor, outputs)
+
+
+def vector_norm(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """Norms of vectors, to which a zero adds nothing; matrix norms only over positions."""
+    if operation.ord in (None, 1, 2, np.inf) and operation.axis is not None and len(operation.axis) == 1:
+        return reduction(context, operation, inputs, outputs)
+    return positional_reduction(context, operation, inputs, outputs)
+
+
+def gated(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """`glu`: one half of the channels, times the sigmoid of the other half."""
+    tensor = single(inputs)
+    axis = context.varying(tensor)
+    if axis is None or axis not in axes_of(operation.axis, len(tensor.shape)):
+        return [tensor.labels]
+    halves = np.split(tensor.labels, 2, axis=axis)
+    context.tie(*halves)
+    context.span(context.along(Tensor(halves[0], outputs[0]), axis))
+    return [halves[0]]
+
+
+def _reduces_channels(context: Context, operation: Any, tensor: Tensor) -> bool:
+    axis = context.varying(tensor)
+    return axis is not None and axis in reduced_axes(operation, len(tensor.shape))
+
+
+def reduced_axes(operation: Any, rank: int) -> list[int]:
+    """Return the axes that an operation reduces, without the batch axis.
+
+    Raises:
+        LockedError: The batch axis is among them.
+    """
+    axis = operation.axes if hasattr(operation, "axes") else operation.axis
+    if axis is None:
+        raise LockedError("it runs along the batch axis")
+    return axes_of(axis, rank)
+
+
+def _reduced(context: Context, operation: Any, tensor: Tensor, outputs: list[Shape]) -> list[Labels]:
+    axes = reduced_axes(operation, len(tensor.shape))
+    axis = context.varying(tensor)
+    rank = len(outputs[0])
+    if axis is None or axis in axes:
+        if axis is None:
+            context.span(tensor.labels.reshape(1))
+        labels = tensor.labels if axis is None else np.zeros(1, dtype=np.int64)
+        return [labels.reshape((1,) * rank)] * len(outputs)
+    labels = context.along(tensor, axis)
+    place = axis if getattr(operation, "keepdims", False) else axis - sum(one < axis for one in axes)
+    shape = [1] * rank
+    shape[place] = len(labels)
+    return [labels.reshape(shape)] * len(outputs)

@@ -70,7 +70,7 @@ def _collapsed(context: Context, tensor: Tensor, axis: int) -> Labels:
 
 
 def reshaped(context: Context, tensor: Tensor, target: Shape) -> Labels:
-    """Reshape labels; the result varies along one axis at most.
+    """Reshape labels, row-major; the result varies along one axis at most.
 
     What stays of a tensor has to be a box, or it could not be reshaped after pruning: where channels
     would come to lie along several axes, they are tied over all of these but one.
@@ -78,25 +78,63 @@ def reshaped(context: Context, tensor: Tensor, target: Shape) -> Labels:
     Raises:
         LockedError: A size is not known and channels are affected.
     """
-    labels = tensor.labels
     rank = len(target)
-    if labels.size == 1:
-        context.span(labels.reshape(1))
-        return labels.reshape((1,) * rank)
-    if None in tensor.shape or None in target:
-        only_last = labels.size == labels.shape[-1] == target[-1]
-        if only_last:
-            return spread(labels.reshape(-1), rank - 1, rank)
-        raise LockedError("it reshapes channels into or out of an axis of unknown size")
-    sizes = [size for size in target if size is not None]
-    if math.prod(sizes) != math.prod(size for size in tensor.shape if size is not None):
-        raise LockedError("it changes the number of entries")
-    full = np.broadcast_to(labels, [size for size in tensor.shape if size is not None]).reshape(sizes)
-    varying = [axis for axis in range(rank) if np.any(np.take(full, [0], axis=axis) != full)]
-    if not varying:
+    varying = context.varying(tensor)
+    if varying is None:
+        context.span(tensor.labels.reshape(1))
+        return tensor.labels.reshape((1,) * rank)
+    sources, targets = _block(tensor.shape, target, varying)
+    sizes = [tensor.shape[axis] or 0 for axis in sources]
+    lying = spread(context.along(tensor, varying), varying - sources.start, len(sources))
+    full = np.broadcast_to(lying, sizes).reshape([target[axis] or 0 for axis in targets])
+    axes = [axis for axis in range(full.ndim) if np.any(np.take(full, [0], axis=axis) != full)]
+    if not axes:
         first = full.reshape(-1)[:1]
         context.span(first)
         return first.reshape((1,) * rank)
-    preferred = channel_axis(context.layer, rank)
-    axis = preferred if preferred in varying else varying[-1]
-    return spread(context.along(Tensor(full, target), axis), axis, rank)
+    preferred = channel_axis(context.layer, rank) - targets.start
+    axis = preferred if preferred in axes else axes[-1]
+    return spread(context.along(Tensor(full, full.shape), axis), axis + targets.start, rank)
+
+
+def _block(source: Shape, target: Shape, axis: int) -> tuple[range, range]:
+    """Return the axes of both shapes that hold, between them, all entries along an axis of the first.
+
+    Raises:
+        LockedError: Axes of unknown size are among them.
+    """
+    found = _block_from_the_right(source, target, axis)
+    if found is not None:
+        return found
+    if _known(source) == _known(target):
+        found = _block_from_the_right(source[::-1], target[::-1], len(source) - 1 - axis)
+    if found is None:
+        raise LockedError("it reshapes channels into or out of an axis of unknown size, or the batch axis")
+    first, second = (
+        range(len(shape) - block.stop, len(shape) - block.start)
+        for shape, block in zip((source, target), found, strict=True)
+    )
+    return first, second
+
+
+def _known(shape: Shape) -> tuple[int, int]:
+    """Return the product of the known sizes and the number of unknown ones."""
+    return math.prod(size for size in shape if size is not None), shape.count(None)
+
+
+def _block_from_the_right(source: Shape, target: Shape, axis: int) -> tuple[range, range] | None:
+    ends = [len(source), len(target)]
+    while min(ends) > 0:
+        starts, products = [ends[0] - 1, ends[1] - 1], [source[ends[0] - 1], target[ends[1] - 1]]
+        while products[0] != products[1]:
+            side = 1 if products[1] is not None and (products[0] is None or products[1] < products[0]) else 0
+            starts[side] -= 1
+            size = (source, target)[side][starts[side]] if starts[side] >= 0 else None
+            product = products[side]
+            if size is None or product is None or products[1 - side] is None:
+                return None
+            products[side] = product * size
+        if starts[0] <= axis:
+            return (range(starts[0], ends[0]), range(starts[1], ends[1])) if products[0] is not None else None
+        ends = starts
+    return None

@@ -28,8 +28,14 @@ ENTRYWISE = [
     ops.absolute, ops.cos, ops.round, ops.sign, ops.sin, ops.tanh, ops.celu, ops.elu, ops.gelu,
     ops.hard_shrink, ops.hard_sigmoid, ops.hard_silu, ops.hard_tanh, ops.leaky_relu, ops.log_sigmoid, ops.relu,
     ops.relu6, ops.selu, ops.sigmoid, ops.silu, ops.soft_shrink, ops.softplus, ops.softsign, ops.sparse_plus,
-    ops.squareplus, ops.tanh_shrink,
+    ops.squareplus, ops.tanh_shrink, ops.arcsinh, ops.arctan, ops.cbrt, ops.ceil, ops.copy, ops.cosh, ops.erf, ops.exp2,
+    ops.expm1, ops.floor, ops.nan_to_num, ops.sinh, ops.sparse_sigmoid, ops.stop_gradient, ops.tan, ops.trunc,
 ]  # fmt: skip
+
+OF_LARGE_NUMBERS = [ops.arccosh, ops.log10, ops.log1p, ops.log2, ops.reciprocal, ops.rsqrt]
+OF_SMALL_NUMBERS = [ops.arccos, ops.arcsin, ops.arctanh]
+OF_TWO = [ops.arctan2, ops.divide_no_nan, ops.fmax, ops.fmin, ops.hypot, ops.logaddexp, ops.mod, ops.power]
+WHETHER = [ops.equal, ops.greater_equal, ops.less, ops.less_equal, ops.not_equal]
 
 FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("Conv1D", lambda: layers.Conv1D(4, 3), LINE),
@@ -147,6 +153,90 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("log of positive numbers", lambda: lambda x: ops.log(ops.exp(x) + 1.0), IMAGE),
     ("root of a square", lambda: lambda x: ops.sqrt(ops.square(x) + 0.01), IMAGE),
     *((function.__name__, lambda function=function: function, IMAGE) for function in ENTRYWISE),
+    *((function.__name__, lambda function=function: lambda x: function(ops.absolute(x) + 1.5), IMAGE)
+      for function in OF_LARGE_NUMBERS),
+    *((function.__name__, lambda function=function: lambda x: function(ops.tanh(x) * 0.9), IMAGE)
+      for function in OF_SMALL_NUMBERS),
+    *((function.__name__, lambda function=function: lambda x: function(ops.absolute(x), ops.absolute(x) + 0.3), IMAGE)
+      for function in OF_TWO),
+    *((function.__name__, lambda function=function: lambda x: x + ops.cast(function(x, ops.round(x)), "float32"), IMAGE)
+      for function in WHETHER),
+    ("floor_divide", lambda: lambda x: x + x // 0.5, IMAGE),
+    ("threshold", lambda: lambda x: ops.threshold(x, 0.1, 0.0), IMAGE),
+    ("logic", lambda: lambda x: x * ops.saturate_cast(ops.logical_xor(ops.logical_not(ops.logical_and(
+        x > 0, ops.isfinite(x))), ops.logical_or(ops.isnan(x), ops.isinf(x))), "float32"), IMAGE),
+    ("ones and zeros", lambda: lambda x: x * ops.ones_like(x) + ops.zeros_like(x), IMAGE),
+]  # fmt: skip
+
+FOLLOWED += [
+    ("a constant for each channel", lambda: lambda x: x * np.arange(1.0, 7.0, dtype="float32"), IMAGE),
+    ("a constant for each position", lambda: lambda x: x * np.ones((8, 8, 1), "float32"), IMAGE),
+    ("where", lambda: lambda x: ops.where(x > 0, x, np.arange(6.0, dtype="float32")), IMAGE),
+    ("mean over positions", lambda: lambda x: x * ops.mean(x, axis=(1, 2), keepdims=True), IMAGE),
+    ("mean over positions, axes gone", lambda: lambda x: x * ops.mean(x, axis=[1, 2])[:, None, None], IMAGE),
+    ("mean over channels", lambda: lambda x: x * ops.mean(x, axis=-1, keepdims=True), IMAGE),
+    ("variance over channels and positions", lambda: lambda x: ops.var(x, axis=(2, 3), keepdims=True) * x, IMAGE),
+    ("standard deviation", lambda: lambda x: x + ops.std(x, axis=3, keepdims=True), IMAGE),
+    ("maximum and minimum of channels", lambda: lambda x: ops.max(x, -1, True) - ops.min(x, -1, True), IMAGE),
+    ("amax and amin", lambda: lambda x: ops.amax(x, axis=-1, keepdims=True) * ops.amin(x, (-1,), True), IMAGE),
+    ("sum over channels", lambda: lambda x: ops.sum(x, axis=3)[..., None], IMAGE),
+    ("product over channels", lambda: lambda x: ops.prod(x, axis=3, keepdims=True), IMAGE),
+    ("logsumexp over channels", lambda: lambda x: ops.logsumexp(x, axis=-1, keepdims=True), IMAGE),
+    ("norm over channels", lambda: lambda x: x / (ops.norm(x, axis=-1, keepdims=True) + 1.0), IMAGE),
+    ("normalize", lambda: lambda x: ops.normalize(x, axis=-1), IMAGE),
+    ("softmax by an operation", lambda: lambda x: ops.softmax(x), IMAGE),
+    ("log_softmax by an operation", lambda: lambda x: ops.log_softmax(x), IMAGE),
+    ("glu by an operation", lambda: lambda x: ops.glu(x), IMAGE),
+    ("spatial attention", lambda: lambda x: x * layers.Conv2D(1, 3, padding="same", activation="sigmoid")(
+        ops.concatenate([ops.mean(x, -1, True), ops.max(x, -1, True)], axis=-1)), IMAGE),
+    ("any and all over positions", lambda: lambda x: x * ops.cast(
+        ops.logical_or(ops.all(x > 0, (1, 2), True), ops.any(x > 1, (1, 2), True)), "float32"), IMAGE),
+    ("median and count of positions", lambda: lambda x: ops.median(x, (1, 2), True) * ops.cast(
+        ops.count_nonzero(x > 0, axis=(1, 2))[:, None, None], "float32"), IMAGE),
+    ("moments over positions", lambda: lambda x: x + ops.moments(x, axes=[1, 2], keepdims=True)[1], IMAGE),
+    ("cumulative over positions", lambda: lambda x: ops.cumsum(ops.sort(ops.cumprod(x, 1), 1), 2), IMAGE),
+    ("pooling by operations", lambda: lambda x: ops.max_pool(ops.average_pool(x, 2), 2), IMAGE),
+    ("resize by an operation", lambda: lambda x: ops.image.resize(x, (4, 4)), IMAGE),
+    ("depth to space and back", lambda: lambda x: ops.nn.space_to_depth(
+        ops.nn.depth_to_space(layers.Dense(8)(x), 2), 2), IMAGE),
+    ("space to depth", lambda: lambda x: ops.nn.space_to_depth(x, 2), IMAGE),
+    ("transpose and back", lambda: lambda x: ops.transpose(ops.transpose(x, (0, 3, 1, 2)) * 2, (0, 2, 3, 1)), IMAGE),
+    ("moveaxis and swapaxes", lambda: lambda x: ops.swapaxes(ops.moveaxis(x, -1, 1), 1, -1), IMAGE),
+    ("flip and roll", lambda: lambda x: ops.roll(ops.flip(x, axis=[1, -1]), 1, axis=1), IMAGE),
+    ("squeeze and expand", lambda: lambda x: ops.squeeze(ops.expand_dims(x, (1, -1)), axis=(1, -1)), IMAGE),
+    ("squeeze of all", lambda: lambda x: ops.squeeze(x[:, None]), LINE),
+    ("reshape by an operation", lambda: lambda x: ops.reshape(x, (-1, 16, 4, 6)), IMAGE),
+    ("reshape into the batch", lambda: lambda x: ops.reshape(ops.reshape(x, (-1, 6)) * 2, (-1, 8, 8, 6)), IMAGE),
+    ("shuffle by operations", lambda: lambda x: ops.reshape(ops.transpose(
+        ops.reshape(x, (-1, 8, 8, 2, 3)), (0, 1, 2, 4, 3)), (-1, 8, 8, 6)), IMAGE),
+    ("shuffle by take", lambda: lambda x: ops.take(x, [0, 2, 4, 1, 3, 5], axis=-1), IMAGE),
+    ("take positions", lambda: lambda x: ops.take(ops.take(x, np.array([0, 2]), axis=1), 0, axis=1), IMAGE),
+    ("broadcast_to", lambda: lambda x: x * ops.broadcast_to(x[:1, :1], (1, 8, 8, 6)), IMAGE),
+    ("tile and repeat", lambda: lambda x: ops.repeat(ops.tile(x, (1, 2, 1, 2)), 2, axis=-1), IMAGE),
+    ("pad", lambda: lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 2))), IMAGE),
+    ("stack", lambda: lambda x: ops.stack([x, -x], axis=1), IMAGE),
+    ("unstack", lambda: lambda x: ops.add(*ops.unstack(x[:, :2], axis=1)), IMAGE),
+    ("split", lambda: lambda x: ops.concatenate(ops.split(x, 2, axis=-1)[::-1], axis=-1), IMAGE),
+    ("split at places", lambda: lambda x: ops.concatenate(ops.split(x, [1, 4], axis=-1)[::-1], axis=-1), IMAGE),
+    ("split of positions", lambda: lambda x: ops.add(*ops.split(x, 2, axis=1)), IMAGE),
+    ("array_split", lambda: lambda x: ops.concatenate(ops.array_split(x, 4, axis=-1)[::-1], axis=-1), IMAGE),
+    ("gate by a split", lambda: lambda x: ops.multiply(*ops.split(x, 2, axis=-1)), IMAGE),
+    ("slices", lambda: lambda x: ops.concatenate([x[..., 2:], x[:, :, :, :2] * 2], axis=-1), IMAGE),
+    ("slices from the end", lambda: lambda x: ops.concatenate([x[..., -2:], x[..., :-2] * 2], axis=-1), IMAGE),
+    ("every second channel", lambda: lambda x: x[..., ::2] * x[..., 1::2], IMAGE),
+    ("channels backwards", lambda: lambda x: x[:, ::2, 1, ::-1], IMAGE),
+    ("one channel by number", lambda: lambda x: x * x[..., 1][..., None], IMAGE),
+    ("matmul with a constant", lambda: lambda x: ops.matmul(x, np.ones((6, 4), "float32")), IMAGE),
+    ("dot with a constant", lambda: lambda x: ops.dot(x, np.ones((6, 4), "float32")), IMAGE),
+    ("einsum with a constant", lambda: lambda x: ops.einsum("...c,cd->...d", x, np.ones((6, 4), "float32")), IMAGE),
+    ("attention by matmul", lambda: lambda x: ops.matmul(
+        ops.softmax(ops.matmul(layers.Dense(6)(x), ops.transpose(layers.Dense(6)(x), (0, 2, 1)))), x), LINE),
+    ("attention by einsum", lambda: lambda x: ops.einsum(
+        "bqk,bkc->bqc", ops.softmax(ops.einsum("bqc,bkc->bqk", x, layers.Dense(6)(x)), axis=-1), x), LINE),
+    ("einsum of positions", lambda: lambda x: ops.einsum("bhwc,bhwc->bc", x, x), IMAGE),
+    ("Multiply of other rank", lambda: lambda x: layers.Multiply()([x, layers.GlobalMaxPooling2D()(x)]), IMAGE),
+    ("Dot", lambda: lambda x: layers.Dot(axes=(2, 2), normalize=True)([x, layers.Dense(6)(x)]), LINE),
+    ("Dot over positions", lambda: lambda x: layers.Dot(axes=1)([layers.Dense(3)(x), x]), LINE),
 ]  # fmt: skip
 
 
@@ -183,7 +273,19 @@ LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("wrapped unknown layer", lambda: layers.TimeDistributed(layers.Lambda(lambda x: x)), IMAGE, "no rule"),
     ("wrapped statistics", lambda: layers.TimeDistributed(layers.LayerNormalization()), IMAGE, "inside another layer"),
     ("Lambda", lambda: layers.Lambda(lambda x: x), IMAGE, "no rule"),
-    ("a constant for each channel", lambda: lambda x: x + np.ones(6, "float32"), IMAGE, "constant array"),
+    ("a variable of no layer", lambda: lambda x: x * keras.Variable(np.ones(6)), IMAGE, "no layer owns"),
+    ("channels in a circle", lambda: lambda x: ops.roll(x, 1, axis=-1), IMAGE, "fixed number of places"),
+    (
+        "channels padded with each other",
+        lambda: lambda x: ops.pad(x, ((0, 0),) * 3 + ((1, 1),), "reflect"),
+        IMAGE,
+        "pads channels",
+    ),
+    ("a median of channels", lambda: lambda x: ops.median(x, axis=-1, keepdims=True), IMAGE, "all channels at once"),
+    ("channels in order of size", lambda: lambda x: ops.sort(x, axis=-1), IMAGE, "all channels at once"),
+    ("channels one by one", lambda: lambda x: ops.add(*ops.unstack(x, axis=-1)[:2])[..., None], IMAGE, "each channel"),
+    ("products of channels", lambda: lambda x: ops.matmul(ops.transpose(x, (0, 2, 1)), x), LINE, "two axes"),
+    ("channels and the batch", lambda: lambda x: ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, 8)), LINE, "batch axis"),
     ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
     ("rescaling by position", lambda: layers.Rescaling(np.ones((8, 6))), IMAGE, "several axes"),
 ]
