@@ -79,5 +79,33 @@ CRITERIA: dict[str, CriterionEntry] = {
             summary="Keep the channels that hold a large share of their layer; made for ranking all layers together.",
             source="Lee et al. 2021, arXiv:2010.07611",
         ),
+        CriterionEntry(
+            name="taylor",
+            path="pruning.criteria.taylor:Taylor",
+            summary="Keep the channels whose removal would change the loss most, to first order.",
+            source="Molchanov et al. 2019, arXiv:1906.10771",
+            needs_data=True,
+        ),
+        CriterionEntry(
+            name="mean_activation",
+            path="pruning.criteria.mean_activation:MeanActivation",
+            summary="Keep the channels whose activations are largest on average.",
+            source="Molchanov et al. 2017, arXiv:1611.06440",
+            needs_data=True,
+        ),
+        CriterionEntry(
+            name="apoz",
+            path="pruning.criteria.apoz:APoZ",
+            summary="Remove the channels whose activations are most often zero.",
+            source="Hu et al. 2016, arXiv:1607.03250",
+            needs_data=True,
+        ),
+        CriterionEntry(
+            name="hrank",
+            path="pruning.criteria.hrank:HRank",
+            summary="Keep the channels whose feature maps have the highest rank on average.",
+            source="Lin et al. 2020, arXiv:2002.10179",
+            needs_data=True,
+        ),
     )
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.losses.losses import LossFunctionWrapper
 
 from pruning.data import Data
 from pruning.errors import DataError, SpecError, first_line
@@ -89,6 +90,34 @@ class Compiling:
         carry_exclusions(before, model.optimizer, pairs)
         if self._delivers_state:
             carry_over(before, model.optimizer, pairs)
+
+    def sample_losses(self) -> Callable[[list[Any], list[Any]], Any]:
+        """Return the loss of each sample by itself, as a function.
+
+        Returns:
+            `(targets, outputs) -> losses` on Keras tensors: batches in the order of the model's outputs, targets in
+            the form that `fit_targets` gives; losses of shape `(num_samples,)`, summed over the outputs by their
+            weights.
+        """
+        losses = [each and _loss_object(each) for each in self._by_output(_built(self._loss, "training.loss"), None)]
+        weights = self._by_output(self._arguments().get("loss_weights"), 1.0)
+
+        def compute(targets: list[Any], outputs: list[Any]) -> Any:
+            return sum(
+                weight * _sample_loss(loss, target, output)
+                for loss, weight, target, output in zip(losses, weights, targets, outputs, strict=True)
+                if loss is not None
+            )
+
+        return compute
+
+    def _by_output(self, values: Any, missing: Any) -> list[Any]:
+        """Return one value for each output of what Keras takes: one for all, a list, or some by name."""
+        if isinstance(values, Mapping):
+            return [values.get(name, missing) for name in self._outputs]
+        if isinstance(values, list | tuple):
+            return [missing if value is None else value for value in values]
+        return [missing if values is None else values] * len(self._outputs)
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of `compile`, with everything that has a state made afresh."""
@@ -196,6 +225,26 @@ class Compiling:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _loss_object(loss: Any) -> keras.Loss:
+    loss = keras.losses.get(loss)
+    return loss if isinstance(loss, keras.Loss) else LossFunctionWrapper(loss)
+
+
+def _sample_loss(loss: keras.Loss, target: Any, output: Any) -> Any:
+    # A new tensor: TensorFlow would look for the logits behind it and, unlike other backends, clip no probability.
+    output = 1.0 * keras.ops.cast(output, "float32")
+    values = loss.call(keras.ops.cast(target, "float32"), output)
+    if len(values.shape) == 0:
+        raise SpecError(
+            "The loss has one value for a whole batch, where one for each sample is needed.",
+            field="training.loss",
+            received=str(_loss_name(loss)),
+            expected="a loss that returns an array whose first axis counts samples",
+        )
+    flat = keras.ops.reshape(values, (keras.ops.shape(values)[0], -1))
+    return keras.ops.sum(flat, axis=1) if loss.reduction == "sum" else keras.ops.mean(flat, axis=1)
 
 
 def _built(config: Any, field: str) -> Any:

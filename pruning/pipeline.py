@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from pruning.calibration import Calibration
 from pruning.compiling import Compiling
 from pruning.data import Data
 from pruning.graph.groups import ChannelGraph
@@ -22,6 +23,7 @@ from pruning.proof import Proof, prove
 from pruning.rebuild import copy_model
 from pruning.recovery import History, Recovery
 from pruning.report import PruningReport, Step, StepReport
+from pruning.scoring import looks_at_data, require_data
 from pruning.selection import Extent, check_patterns, describe, kept_channels, plan_prune, require_prunable
 from pruning.spec import PruningSpec, TrainingSpec
 from pruning.surgery import prune_channels
@@ -88,6 +90,7 @@ def prune(
     """
     spec = PruningSpec.model_validate(spec)
     training = TrainingSpec() if training is None else TrainingSpec.model_validate(training)
+    require_data(spec.criterion, data is not None)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)
@@ -141,7 +144,7 @@ class _Run:
         """Prune and fine-tune until a stop condition holds; the model is the pruned one."""
         graph = ChannelGraph(model)
         for index in range(self._num_iterations or _MAX_ITERATIONS):
-            plan = plan_prune(graph, self.spec, self._extent(index))
+            plan = plan_prune(graph, self.spec, self._extent(index), self._calibration(model))
             if plan.num_channels_after == plan.num_channels_before:
                 self.stopped_because = self._missed("no channel is left that the ratio and the limits allow to remove")
                 return model
@@ -162,6 +165,26 @@ class _Run:
                 return model
         self.stopped_because = self._missed(f"all {self._num_iterations or _MAX_ITERATIONS} iterations are done")
         return model
+
+    def _calibration(self, model: keras.Model) -> Calibration | None:
+        """Return training samples for a criterion that looks at data."""
+        if self._data is None or not looks_at_data(self.spec.criterion):
+            return None
+        told = [0.0]
+
+        def on_share(share: float) -> None:
+            if time.monotonic() - told[0] >= 1:
+                told[0] = time.monotonic()
+                self._tell("pruning", share, message="looking at the channels")
+
+        return Calibration.of(
+            model,
+            self._data,
+            num_samples=self.spec.calibration_samples,
+            seed=self.spec.seed,
+            compiling=self._compiling,
+            on_share=on_share,
+        )
 
     def train(self, step: Step, model: keras.Model, num_epochs: int) -> None:
         """Train for a phase, if there is data and the phase has epochs."""

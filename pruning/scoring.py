@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pruning.criteria import Channels, ScoreCriterion, resolve_criterion
+from pruning.calibration import Calibration
+from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.observation import measure_activations, measure_gradients
 from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
 
@@ -21,15 +23,20 @@ class Scoring:
         graph: The traced model.
         criterion: What `PruningSpec.criterion` takes.
         seed: Seed of the whole prune.
+        calibration: The samples for a criterion that looks at data.
 
     Raises:
         UnknownCriterionError: The criterion is not known.
+        CriterionError: The criterion looks at data, and there is none.
     """
 
-    def __init__(self, graph: ChannelGraph, criterion: Any, seed: int) -> None:
+    def __init__(self, graph: ChannelGraph, criterion: Any, seed: int, calibration: Calibration | None = None) -> None:
         self._graph = graph
         self._seed = seed
+        self._calibration = calibration
+        self._measured: dict[str, np.ndarray] = {}
         self.criterion = resolve_criterion(criterion)
+        require_data(criterion, calibration is not None)
 
     def importance(self, group: ChannelGroup) -> np.ndarray:
         """Return the importance of each channel of a group, shape `(num_channels,)`, finite; higher means keep.
@@ -81,7 +88,17 @@ class Scoring:
             self._seed,
             lambda: filters(self._graph, group),
             lambda: scales(self._graph, group),
+            (lambda: self._measure(group)) if isinstance(self.criterion, DataCriterion) else None,
         )
+
+    def _measure(self, group: ChannelGroup) -> np.ndarray:
+        """Measure all groups in one pass, when the first is asked for."""
+        criterion, calibration = self.criterion, self._calibration
+        assert isinstance(criterion, DataCriterion)
+        assert calibration is not None
+        if group.name not in self._measured:
+            self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
+        return self._measured[group.name]
 
     def _guarded(self, group: ChannelGroup, ask: Callable[[], np.ndarray], expected: str) -> np.ndarray:
         try:
@@ -96,6 +113,31 @@ class Scoring:
                 received=f"{type(error).__name__}: {error}",
                 expected=expected,
             ) from error
+
+
+_MEASURES = {"activations": measure_activations, "gradients": measure_gradients}
+
+
+def looks_at_data(criterion: Any) -> bool:
+    """Tell whether a criterion needs samples."""
+    return isinstance(resolve_criterion(criterion), DataCriterion)
+
+
+def require_data(criterion: Any, has_data: bool) -> None:
+    """Check that a criterion that looks at data has some.
+
+    Raises:
+        CriterionError: It has none.
+    """
+    if looks_at_data(criterion) and not has_data:
+        name = criterion if isinstance(criterion, str) else type(resolve_criterion(criterion)).__name__
+        raise CriterionError(
+            f"The criterion {name} looks at data, and there is none.",
+            field="dataset",
+            received="no data",
+            expected="training samples, with targets",
+            hint="Give data, or choose a criterion that needs only the weights.",
+        )
 
 
 def filters(graph: ChannelGraph, group: ChannelGroup) -> list[np.ndarray]:

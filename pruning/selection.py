@@ -6,15 +6,17 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
+from pruning.calibration import Calibration
 from pruning.errors import NothingToPruneError, PlanError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
-from pruning.scoring import Scoring
+from pruning.scoring import Scoring, looks_at_data, require_data
 from pruning.spec import PruningSpec
 
 
@@ -33,21 +35,31 @@ class Extent:
     max_removed_channels: int | None = None
 
 
-def make_plan(model: keras.Model, spec: PruningSpec) -> PruningPlan:
+def make_plan(model: keras.Model, spec: PruningSpec, data: Any = None) -> PruningPlan:
     """Plan one prune: by `ratio` where one is given, otherwise just far enough to reach the target.
 
     The model is not changed.
+
+    Args:
+        model: A functional or Sequential model.
+        spec: What to remove.
+        data: What `Data.of` takes, for a criterion that looks at data; a loss is what the model is compiled with.
 
     Raises:
         ModelError: The model has no graph that can be traced.
         NothingToPruneError: No channel of the model can be removed.
         SpecError: A pattern matches no layer.
-        CriterionError: The criterion returned something unusable.
+        CriterionError: The criterion returned something unusable, or looks at data and there is none.
+        DataError: The data does not fit the model.
     """
+    require_data(spec.criterion, data is not None)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)
-    return plan_prune(graph, spec, first_extent(graph, spec))
+    calibration = None
+    if looks_at_data(spec.criterion):
+        calibration = Calibration.of(model, data, num_samples=spec.calibration_samples, seed=spec.seed)
+    return plan_prune(graph, spec, first_extent(graph, spec), calibration)
 
 
 def first_extent(graph: ChannelGraph, spec: PruningSpec) -> Extent:
@@ -60,11 +72,13 @@ def first_extent(graph: ChannelGraph, spec: PruningSpec) -> Extent:
     )
 
 
-def plan_prune(graph: ChannelGraph, spec: PruningSpec, extent: Extent) -> PruningPlan:
-    """Plan one prune of a traced model within an extent."""
+def plan_prune(
+    graph: ChannelGraph, spec: PruningSpec, extent: Extent, calibration: Calibration | None = None
+) -> PruningPlan:
+    """Plan one prune of a traced model within an extent; `calibration` is for a criterion that looks at data."""
     prunable = [group for group in graph.groups if _chosen(group, spec)]
     counts = _solve(graph, prunable, {group.name: _ratio(group, spec) for group in prunable}, spec, extent)
-    scoring = Scoring(graph, spec.criterion, spec.seed)
+    scoring = Scoring(graph, spec.criterion, spec.seed, calibration)
     keep = {
         group.name: scoring.keep(group, counts[group.name])
         for group in prunable

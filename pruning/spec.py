@@ -96,6 +96,9 @@ class PruningSpec(_Frozen):
         default=[], description="Ratio by number of channels: the row with the largest `min_channels` that fits."
     )
     min_channels: int = Field(default=1, ge=1, description="Never leave a group with fewer channels.")
+    calibration_samples: int = Field(
+        default=1024, ge=1, description="How many training samples a criterion that looks at data sees, at random."
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")

@@ -7,10 +7,10 @@ import inspect
 from typing import Any
 
 from pruning.catalog import CRITERIA
-from pruning.criteria.base import Channels, Criterion, FunctionCriterion, ScoreCriterion
+from pruning.criteria.base import Channels, Criterion, DataCriterion, FunctionCriterion, ScoreCriterion
 from pruning.errors import UnknownCriterionError
 
-__all__ = ["Channels", "Criterion", "FunctionCriterion", "ScoreCriterion", "resolve_criterion"]
+__all__ = ["Channels", "Criterion", "DataCriterion", "FunctionCriterion", "ScoreCriterion", "resolve_criterion"]
 
 
 def resolve_criterion(criterion: Any) -> Criterion:

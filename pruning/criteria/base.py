@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Channels:
     seed: int
     _read_filters: Callable[[], Sequence[np.ndarray]] = field(repr=False)
     _read_scales: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    _measure: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     @cached_property
     def _filters(self) -> Sequence[np.ndarray]:
@@ -44,6 +45,17 @@ class Channels:
     def scales(self) -> np.ndarray:
         """Factors (gamma) of all normalisations of the channels, shape `(num_channels, n)`; `n` is 0 without any."""
         return np.zeros((self.num_channels, 0)) if self._read_scales is None else self._read_scales()
+
+    @cached_property
+    def measured(self) -> np.ndarray:
+        """What a `DataCriterion` measures, averaged over samples and places, shape `(num_channels,)`.
+
+        Raises:
+            CriterionError: Nothing was measured, because the criterion is no `DataCriterion`.
+        """
+        if self._measure is None:
+            raise CriterionError("Only a DataCriterion measures channels on data.", field="pruning.criterion")
+        return self._measure()
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -105,9 +117,10 @@ class ScoreCriterion(Criterion):
         Raises:
             CriterionError: They are not finite numbers of this shape.
         """
+        scores = self.score(channels)
         try:
             # In float64: negated, unsigned scores would wrap round.
-            importance = np.asarray(self.score(channels), dtype=np.float64)
+            importance = np.asarray(scores, dtype=np.float64)
         except (TypeError, ValueError):
             importance = np.full(0, np.nan)
         if importance.shape != (channels.num_channels,) or not np.all(np.isfinite(importance)):
@@ -123,6 +136,32 @@ class ScoreCriterion(Criterion):
     def select(self, channels: Channels, num_keep: int) -> np.ndarray:
         # Stable, so that of equals the first stays, on every platform.
         return np.argsort(-self.importance(channels), kind="stable")[:num_keep]
+
+
+class DataCriterion(ScoreCriterion):
+    """Ranks channels by a figure that is measured on data, averaged over the samples; a higher one means keep.
+
+    Attributes:
+        observes: What `measure` is given:
+            `"activations"`: the channels as they are read, Keras tensors of shape `(samples, *positions, channels)`.
+            `"gradients"`: the derivative of each sample's loss with respect to a factor on the channel where it is
+            read, which is the sum of activation times gradient; NumPy, shape `(samples, channels)`.
+            `"losses"`: how much the loss grows without the channel; NumPy, shape `(samples, channels)`.
+    """
+
+    observes: ClassVar[Literal["activations", "gradients", "losses"]]
+
+    @abc.abstractmethod
+    def measure(self, observed: Any) -> Any:
+        """Return a figure for each sample and channel, shape `(samples, channels)`.
+
+        Activations are measured in a compiled function, so use `keras.ops` on them. Where several tensors carry the
+        channels, each is measured by itself, and the mean counts.
+        """
+
+    @final
+    def score(self, channels: Channels) -> np.ndarray:
+        return channels.measured
 
 
 class FunctionCriterion(ScoreCriterion):

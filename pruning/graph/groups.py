@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
-from pruning.rules.context import Records, WeightAxis
+from pruning.rules.context import Labels, Records, WeightAxis
 from pruning.rules.parts import variables_of, weights_of
 
 Keep = Mapping[str, np.ndarray]
@@ -101,7 +101,11 @@ class ChannelGraph:
         Returns:
             Positions, shape `(num_channels, n)`, `n` for each channel; `n` is 0 if the group is not there.
         """
-        channels = self.channel_of[axis.labels]
+        return self.positions(axis.labels, group)
+
+    def positions(self, labels: Labels, group: ChannelGroup) -> np.ndarray:
+        """Return where the group's channels lie among labels of shape `(n,)`; the result is that of `rows`."""
+        channels = self.channel_of[labels]
         here = np.flatnonzero(self._class_of[channels] == self._class_of[group.channels[0]])
         order = np.argsort(self._position[channels[here]], kind="stable")
         return here[order].reshape(group.num_channels, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from pruning.errors import ModelError
 from pruning.graph.models import call_nodes, functional_graph, require_graph
 from pruning.rules import RULES
-from pruning.rules.context import Call, Context, Labels, LockedError, Records, Shape, Tensor
+from pruning.rules.context import Call, Context, Labels, LockedError, Place, Records, Shape, Tensor
 from pruning.rules.parts import weights_of
 
 
@@ -46,7 +47,7 @@ def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer
         call = replace(outer or Call(), args=node.arguments.args, kwargs=node.arguments.kwargs, traced=traced)
         for mask in call.masks:
             records.fixed.append((traced(mask).labels, f"{path} takes it as a mask"))
-        arguments = [traced(symbol) for symbol in _tensors(operation, call)]
+        arguments = [traced(symbol) for symbol in tensors_of(operation, call)]
         outputs = _call(records, operation, arguments, shapes.of(node), path, call)
         known.update((id(symbol), tensor) for symbol, tensor in zip(node.outputs, outputs, strict=True))
     return [known[id(symbol)] for symbol in graph.outputs]
@@ -76,7 +77,27 @@ def _call(
 
     context = Context(records, operation, path, call, trace_held)
     labels = _ask(context, operation, inputs, shapes)
-    return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+    if call.held:
+        return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
+    number = records.calls[id(operation)] = records.calls.get(id(operation), -1) + 1
+    context.write_places(number, inputs)
+    origin = _origin(operation, number, inputs, shapes)
+    return [Tensor(*pair, origin) for pair in zip(labels, shapes, strict=True)]
+
+
+def _origin(operation: Any, number: int, inputs: list[Tensor], shapes: list[Shape]) -> Place | None:
+    """Return where the values of a call's output were to be had before, if the call only rearranges them."""
+    if len(inputs) != 1 or len(shapes) != 1 or list(getattr(operation, "weights", ())):
+        return None
+    (tensor,), (shape,) = inputs, shapes
+    sizes, made = [size for size in tensor.shape if size is not None], [size for size in shape if size is not None]
+    known = len(sizes) == len(tensor.shape) and len(made) == len(shape)
+    if not known or sizes == made or math.prod(sizes) != math.prod(made):
+        return None
+    varying = [axis for axis, size in enumerate(tensor.labels.shape) if size > 1]
+    if tensor.origin is not None or len(varying) != 1:
+        return tensor.origin
+    return Place(operation, number, 0, varying[0], tensor.labels.reshape(-1))
 
 
 class _Shapes:
@@ -101,7 +122,7 @@ class _Shapes:
         return [tuple(symbol.shape[1:]) for symbol in symbols]
 
 
-def _tensors(operation: Any, call: Call) -> list[Any]:
+def tensors_of(operation: Any, call: Call) -> list[Any]:
     """Return the tensors of a call in the order in which the called layer takes them."""
     inner = functional_graph(operation)
     first = call.args[0] if call.args else None

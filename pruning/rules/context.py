@@ -40,10 +40,33 @@ class Tensor:
     Attributes:
         labels: See `Labels`; `labels.ndim == len(shape)`.
         shape: Shape without the batch axis; `None` where it is not known.
+        origin: Where the same values were to be had before they were only rearranged, such as flattened.
     """
 
     labels: Labels
     shape: Shape
+    origin: Place | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor that goes into one call of a layer, and the channels along one of its axes.
+
+    Attributes:
+        layer: The layer, or operation, that is called.
+        call: Number of the call of this layer, from 0.
+        position: Position of the tensor among those that the layer is called with.
+        axis: Axis of the tensor, without the batch axis.
+        labels: Shape `(axis size,)`.
+        origin: Where the same values were to be had before they were only rearranged; `None`: nowhere else.
+    """
+
+    layer: Any
+    call: int
+    position: int
+    axis: int
+    labels: Labels
+    origin: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +158,8 @@ class Records:
     spans: list[Labels] = field(default_factory=list)
     made: dict[tuple[int, str], Labels] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
     locked: dict[str, str] = field(default_factory=dict)
     owners: dict[int, Any] = field(default_factory=dict)
     num_labels: int = 1
@@ -153,6 +178,10 @@ class Records:
         def left(labels: Labels) -> Labels:
             kept: Labels = np.compress(stays[labels], labels)
             return kept
+
+        def moved(place: Place) -> Place:
+            origin = None if place.origin is None else moved(place.origin)
+            return replace(place, layer=copies[id(place.layer)], labels=left(place.labels), origin=origin)
 
         axes = [replace(axis, layer=copies[id(axis.layer)], labels=left(axis.labels)) for axis in self.axes.values()]
         widths = [
@@ -179,6 +208,7 @@ class Records:
             widths={(id(width.layer), width.key, width.index): width for width in widths},
             multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
             spans=[left(labels) for labels in self.spans],
+            places=[moved(place) for place in self.places],
             layers={id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()},
         )
 
@@ -245,6 +275,8 @@ class Context:
         self._records = records
         self._index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
         self._spoken_of: set[int] = set()
+        self._followed: list[tuple[Tensor, int, Labels]] = []
+        self._weights_read = False
         self._call = call or Call()
         self._trace_held = trace_held
         self.layer = layer
@@ -307,6 +339,7 @@ class Context:
     def lock(self, reason: str) -> None:
         """Say why the layer itself cannot be followed."""
         self._records.locked.setdefault(self.path, reason)
+        self._followed.clear()
 
     def span(self, labels: Labels) -> None:
         """Say that a tensor holds just these channels, so that one of them has to stay."""
@@ -323,6 +356,7 @@ class Context:
             )
         index = self._index(variable)
         self._spoken_of.add(index)
+        self._weights_read = self._weights_read or role == "in"
         known = self._records.axes.setdefault(
             (id(self.layer), index, axis), WeightAxis(self.layer, index, axis, labels, role)
         )
@@ -434,7 +468,16 @@ class Context:
         rows = np.moveaxis(tensor.labels, axis, -1).reshape(-1, tensor.labels.shape[axis])
         if len(rows) > 1:
             self.tie(rows[:1], rows[1:])
-        return np.broadcast_to(rows[0], (size,))
+        labels: Labels = np.broadcast_to(rows[0], (size,))
+        self._followed.append((tensor, axis, labels))
+        return labels
+
+    def write_places(self, call: int, inputs: Sequence[Tensor]) -> None:
+        """Write down where the call reads channels: along which axes of its inputs, if its weights read any."""
+        for tensor, axis, labels in self._followed if self._weights_read else ():
+            for position, each in enumerate(inputs):
+                if each is tensor:
+                    self._records.places.append(Place(self.layer, call, position, axis, labels, tensor.origin))
 
 
 def _is_array(argument: Any) -> bool:

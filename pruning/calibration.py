@@ -1,0 +1,104 @@
+"""What criteria look at: samples, and the loss that they are trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.compiling import Compiling
+from pruning.data import Arrays, Data
+from pruning.spec import TrainingSpec
+
+OnShare = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
+
+
+def _ignore(share: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Training samples, a bounded number of them.
+
+    Attributes:
+        x: Inputs by name, in the order of the model's.
+        batch_size: Samples in a batch; `None` chooses by the size of the activations.
+        on_share: Told how far the measuring is.
+    """
+
+    x: Arrays
+    _y: Callable[[], Arrays] = field(repr=False)
+    _compiling: Callable[[], Compiling] = field(repr=False)
+    batch_size: int | None = None
+    on_share: OnShare = _ignore
+
+    @classmethod
+    def of(
+        cls,
+        model: keras.Model,
+        data: Any,
+        *,
+        num_samples: int,
+        seed: int,
+        compiling: Compiling | None = None,
+        batch_size: int | None = None,
+        on_share: OnShare = _ignore,
+    ) -> Calibration:
+        """Draw samples from the training set.
+
+        Args:
+            model: What the samples are for.
+            data: What `Data.of` takes.
+            num_samples: How many to draw, at most.
+            seed: Seed of the draw.
+            compiling: Where the loss comes from; `None`: what the model is compiled with, or what fits the data.
+            batch_size: See above.
+            on_share: See above.
+
+        Raises:
+            DataError: The data does not fit the model.
+        """
+        drawn = Data.of(data).fit_to(model).subset(num_samples, seed)
+
+        def settings() -> Compiling:
+            return Compiling(model, TrainingSpec(), drawn) if compiling is None else compiling
+
+        return cls(drawn.x_train, lambda: settings().fit_targets(drawn).y_train, settings, batch_size, on_share)
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples there are."""
+        return len(next(iter(self.x.values())))
+
+    @property
+    def y(self) -> Arrays:
+        """Targets by name, in the form that the loss takes.
+
+        Raises:
+            SpecError: There is no loss, and none can be inferred.
+            DataError: The targets do not fit the loss.
+        """
+        return self._y()
+
+    def loss(self) -> Callable[[list[Any], list[Any]], Any]:
+        """Return `(targets, outputs) -> loss of each sample`.
+
+        Raises:
+            SpecError: There is no loss, and none can be inferred.
+        """
+        return self._compiling().sample_losses()
+
+    def batches(self, size: int, *arrays: Arrays) -> Iterator[tuple[int, list[list[np.ndarray]]]]:
+        """Yield batches of one size: the number of samples that count, and for each argument its arrays.
+
+        The last batch is filled up with samples that do not count, so that a compiled function sees one shape.
+        """
+        for start in range(0, self.num_samples, size):
+            chosen = np.minimum(np.arange(start, start + size), self.num_samples - 1)
+            count = min(size, self.num_samples - start)
+            yield count, [[array[chosen] for array in part.values()] for part in arrays]

@@ -1,0 +1,122 @@
+"""The calls of a model in a row, with nested models in place: to be run whole, in part, and watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras.src.models.functional import operation_fn
+
+from pruning.graph.models import call_nodes, functional_graph, require_graph
+from pruning.graph.trace import tensors_of
+from pruning.rules.context import Call
+
+Watch = Callable[[int, dict[int, Any]], dict[int, Any]]
+"""`(index of the step, number → tensor for each that goes into it) -> those of them that others take the place of`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of one layer.
+
+    Attributes:
+        node: Keras's record of the call.
+        call: Number of the call of this layer, from 0; nested models are walked as often as they are called.
+        arguments: Number of each tensor that goes in, by the id of Keras's symbol for it; masks are among them.
+        inputs: Numbers of those that are no masks, in the order in which the tracer takes them.
+        outputs: Numbers of the tensors that come out.
+    """
+
+    node: Any
+    call: int
+    arguments: dict[int, int]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+class Program:
+    """A model as a list of steps, each after those that it depends on.
+
+    Args:
+        model: A functional or Sequential model; its layers are called, never changed.
+
+    Raises:
+        ModelError: The model has no graph.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.graph = require_graph(model)
+        self.steps: list[Step] = []
+        self._count = 0
+        self._calls: dict[int, int] = {}
+        self.inputs = self._new(len(self.graph.inputs))
+        self.outputs = self._walk(self.graph, self.inputs)
+        self.index = {(id(step.node.operation), step.call): index for index, step in enumerate(self.steps)}
+
+    def _new(self, count: int) -> tuple[int, ...]:
+        self._count += count
+        return tuple(range(self._count - count, self._count))
+
+    def _walk(self, graph: Any, inputs: Sequence[int]) -> tuple[int, ...]:
+        known = {id(symbol): number for symbol, number in zip(graph.inputs, inputs, strict=True)}
+        for node in call_nodes(graph):
+            symbols = tensors_of(node.operation, Call(node.arguments.args, node.arguments.kwargs))
+            inputs = tuple(known[id(symbol)] for symbol in symbols)
+            inner = functional_graph(node.operation)
+            if inner is not None and [len(s.shape) for s in inner.inputs] == [len(s.shape) for s in symbols]:
+                outputs = self._walk(inner, inputs)
+            else:
+                key = id(node.operation)
+                self._calls[key] = self._calls.get(key, -1) + 1
+                outputs = self._new(len(node.outputs))
+                arguments = {id(symbol): known[id(symbol)] for symbol in node.arguments.keras_tensors}
+                self.steps.append(Step(node, self._calls[key], arguments, inputs, outputs))
+            known.update((id(symbol), number) for symbol, number in zip(node.outputs, outputs, strict=True))
+        return tuple(known[id(symbol)] for symbol in graph.outputs)
+
+    def standardize(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return inputs of the model, in the order in which Keras flattens them, as its layers expect them."""
+        packed = keras.tree.pack_sequence_as(self.graph._inputs_struct, keras.tree.flatten(inputs))
+        standardized: list[Any] = self.graph._standardize_inputs(packed)
+        return standardized
+
+    def run(
+        self,
+        values: dict[int, Any],
+        wanted: Iterable[int],
+        steps: Sequence[int] | None = None,
+        watch: Watch | None = None,
+    ) -> list[Any]:
+        """Run steps in inference mode.
+
+        Args:
+            values: Number of a tensor → its value, for all that the steps do not make themselves.
+            wanted: Numbers of the tensors to return.
+            steps: Indices of the steps to run, ascending; `None` runs all.
+            watch: Sees, and may replace, what goes into each step.
+
+        Returns:
+            The values of the tensors wanted.
+        """
+        values, wanted = dict(values), list(wanted)
+        steps = range(len(self.steps)) if steps is None else steps
+        last = {number: index for index in steps for number in self.steps[index].arguments.values()}
+        last.update(dict.fromkeys(wanted, len(self.steps)))
+        for index in steps:
+            step = self.steps[index]
+            seen = {number: values[number] for number in step.arguments.values()}
+            if watch is not None:
+                seen.update(watch(index, {number: seen[number] for number in step.inputs}))
+            args, kwargs = step.node.arguments.fill_in({key: seen[number] for key, number in step.arguments.items()})
+            made = operation_fn(step.node.operation, training=False)(*args, **kwargs)
+            values.update(zip(step.outputs, keras.tree.flatten(made), strict=True))
+            for number in (*seen, *step.outputs):
+                if last.get(number, -1) <= index:
+                    values.pop(number, None)
+        return [values[number] for number in wanted]
+
+    def last_step(self, steps: Iterable[int]) -> Sequence[int]:
+        """Return the steps up to the last of these."""
+        return range(max(steps, default=-1) + 1)

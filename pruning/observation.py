@@ -1,0 +1,268 @@
+"""Watching a model's channels where they are read: their activations, and the loss's gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from pruning.calibration import Calibration
+from pruning.errors import CriterionError
+from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.graph.program import Program
+
+Measure = Callable[[Any], Any]
+Sums = dict[str, np.ndarray]
+"""Group name → mean over the samples for each channel, shape `(num_channels,)`."""
+
+_BATCH_BYTES = 2**28
+_MAX_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a group's channels lie in one tensor that goes into a step.
+
+    Attributes:
+        step: Index of the step.
+        tensor: Number of the tensor.
+        axis: The axis on which the channels lie, with the batch axis.
+        positions: Where along it, shape `(num_channels, n)`.
+    """
+
+    step: int
+    tensor: int
+    axis: int
+    positions: np.ndarray
+
+
+def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolded: bool = False) -> list[View]:
+    """Return where a group's channels are read.
+
+    Args:
+        graph: The traced model.
+        program: Its steps.
+        group: One of its groups.
+        unfolded: Take each tensor as it was before it was only rearranged, so that maps are seen as maps.
+
+    Raises:
+        CriterionError: A layer reads them inside itself, where nothing can be seen.
+    """
+    found: dict[tuple[int, int], View] = {}
+    seen_in: set[int] = set()
+    for read in graph.records.places:
+        place = read
+        positions = graph.positions(place.labels, group)
+        if positions.size == 0:
+            continue
+        seen_in.add(id(place.layer))
+        if unfolded and place.origin is not None:
+            place = place.origin
+            positions = graph.positions(place.labels, group)
+        index = program.index[id(place.layer), place.call]
+        tensor = program.steps[index].inputs[place.position]
+        found.setdefault((tensor, place.axis), View(index, tensor, place.axis + 1, positions))
+    for axis in graph.axes("in", group):
+        if id(axis.layer) not in seen_in:
+            path = graph.records.layers[id(axis.layer)][0]
+            raise CriterionError(
+                f"The channels of group {group.name!r} are read inside layer {path!r}, where they cannot be seen.",
+                field="pruning.criterion",
+                expected="a criterion that looks at weights only, for this group",
+                hint=f"Leave the group out with exclude: [{group.name!r}], or choose another criterion.",
+            )
+    return list(found.values())
+
+
+def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
+    """Return the mean of a measure of each group's activations, in one pass over the data.
+
+    Channels that nothing reads have 0.
+    """
+    program = Program(graph.model)
+    seen = {group.name: views(graph, program, group, unfolded=True) for group in graph.groups}
+    watched = _Activations(graph.model, program, [seen[group.name] for group in graph.groups], measure)
+    watched.compile(jit_compile=keras.backend.backend() == "jax")
+    means = _Means(graph.groups, calibration)
+    for count, (x,) in calibration.batches(_batch_size(program, calibration), calibration.x):
+        means.add(count, watched.predict_on_batch(x))
+    return means.result()
+
+
+def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
+    """Return the mean of a measure of the derivatives of each sample's loss with respect to gates on the channels.
+
+    Raises:
+        SpecError: There is no loss, and none can be inferred.
+    """
+    program = Program(graph.model)
+    seen = [views(graph, program, group) for group in graph.groups]
+    size = _batch_size(program, calibration)
+    gated = Gated(graph, program, seen, size, calibration.loss())
+    # With this rate, and gates that are 0, a step leaves the negative gradients in them.
+    gated.compile(
+        keras.optimizers.SGD(1.0),
+        loss=lambda target, losses: ops.sum(losses),
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    means = _Means(graph.groups, calibration)
+    for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
+        for gate in gated.gates:
+            gate.assign(np.zeros(gate.shape))
+        gated.train_on_batch({"x": tuple(x), "y": tuple(y)}, np.zeros(size))
+        means.add(count, [measure(-ops.convert_to_numpy(gate).astype(np.float64)) for gate in gated.gates])
+    return means.result()
+
+
+class _Means:
+    """Means over samples, group by group, summed in float64."""
+
+    def __init__(self, groups: Sequence[ChannelGroup], calibration: Calibration) -> None:
+        self._sums = {group.name: np.zeros(group.num_channels) for group in groups}
+        self._calibration = calibration
+        self._num_samples = 0
+
+    def add(self, count: int, figures: Sequence[Any]) -> None:
+        """Add a batch, of which the first `count` samples count."""
+        for name, each in zip(self._sums, figures, strict=True):
+            self._sums[name] += np.asarray(each)[:count].sum(axis=0, dtype=np.float64)
+        self._num_samples += count
+        self._calibration.on_share(self._num_samples / self._calibration.num_samples)
+
+    def result(self) -> Sums:
+        """Return the means."""
+        return {name: total / self._num_samples for name, total in self._sums.items()}
+
+
+class _Activations(keras.Model):
+    """The model, with a measure of each group's channels as its outputs, each of shape `(samples, channels)`."""
+
+    def __init__(self, model: keras.Model, program: Program, seen: list[list[View]], measure: Measure) -> None:
+        super().__init__(name="activations")
+        self.watched = model
+        self._run = (program, seen, measure)
+
+    def call(self, inputs: Any) -> list[Any]:
+        program, seen, measure = self._run
+        figures: list[list[Any]] = [[] for _ in seen]
+
+        def watch(index: int, tensors: dict[int, Any]) -> dict[int, Any]:
+            for group, group_views in zip(figures, seen, strict=True):
+                group.extend(measure(_maps(tensors[view.tensor], view)) for view in group_views if view.step == index)
+            return {}
+
+        values = dict(zip(program.inputs, program.standardize(inputs), strict=True))
+        program.run(values, [], program.last_step(view.step for group in seen for view in group), watch)
+        nothing = ops.zeros((ops.shape(keras.tree.flatten(inputs)[0])[0], 1))
+        return [sum(group[1:], group[0]) / len(group) if group else nothing for group in figures]
+
+
+def _maps(tensor: Any, view: View) -> Any:
+    """Return a group's channels of a tensor on the last axis: `(samples, *positions, num_channels)`."""
+    num_channels, each = view.positions.shape
+    size = tensor.shape[view.axis]
+    tensor = ops.moveaxis(tensor, view.axis, -1)
+    if each == 1 and num_channels == size and np.array_equal(view.positions[:, 0], np.arange(size)):
+        return tensor
+    tensor = ops.take(tensor, view.positions.T.reshape(-1), axis=-1)
+    shape = tuple(ops.shape(tensor))[:-1]
+    return tensor if each == 1 else ops.reshape(tensor, (*shape, each, num_channels))
+
+
+class Gated(keras.Model):
+    """The model as a function of factors 1 + gate on its channels where they are read; its outputs are losses.
+
+    Nothing but the gates can be trained.
+
+    Args:
+        graph: The traced model.
+        program: Its steps.
+        seen: For each group where its channels are read.
+        batch_size: Samples in a batch.
+        loss: `(targets, outputs) -> loss of each sample`.
+
+    Attributes:
+        gates: For each group one of shape `(batch_size, num_channels)`.
+    """
+
+    def __init__(
+        self, graph: ChannelGraph, program: Program, seen: list[list[View]], batch_size: int, loss: Any
+    ) -> None:
+        super().__init__()
+        self.gated = graph.model
+        self.gates = [
+            self.add_weight(shape=(batch_size, group.num_channels), initializer="zeros", name=f"gate_{number}")
+            for number, group in enumerate(graph.groups)
+        ]
+        self._run = (program, loss)
+        self._seen: dict[tuple[int, int], list[tuple[int, View]]] = {}
+        for number, group_views in enumerate(seen):
+            for view in group_views:
+                self._seen.setdefault((view.step, view.tensor), []).append((number, view))
+        self.built = True
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The gates."""
+        return list(self.gates)
+
+    trainable_weights = trainable_variables
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """All of the model's own."""
+        return list(self.gated.variables)
+
+    non_trainable_weights = non_trainable_variables
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        program, loss = self._run
+        values = dict(zip(program.inputs, program.standardize(inputs["x"]), strict=True))
+        outputs = program.run(values, program.outputs, watch=self._watch)
+        return loss(list(inputs["y"]), outputs)
+
+    def _watch(self, index: int, tensors: dict[int, Any]) -> dict[int, Any]:
+        return {
+            number: self._through_gates(index, number, tensor)
+            for number, tensor in tensors.items()
+            if (index, number) in self._seen
+        }
+
+    def _through_gates(self, index: int, number: int, tensor: Any) -> Any:
+        by_axis: dict[int, list[tuple[int, View]]] = {}
+        for group, view in self._seen[index, number]:
+            by_axis.setdefault(view.axis, []).append((group, view))
+        for axis, on_axis in by_axis.items():
+            tensor = tensor * (1 + ops.cast(self._factors(tensor, axis, on_axis), tensor.dtype))
+        return tensor
+
+    def _factors(self, tensor: Any, axis: int, on_axis: list[tuple[int, View]]) -> Any:
+        """Return the gates along an axis of a tensor, broadcastable to it; channels of no group have 0."""
+        size = tensor.shape[axis]
+        source = np.zeros(size, dtype=np.int64)  # Column 0 stands for no group.
+        gates, width = [ops.zeros_like(self.gates[0][:, :1])], 1
+        for group, view in on_axis:
+            num_channels, each = view.positions.shape
+            source[view.positions.reshape(-1)] = width + np.repeat(np.arange(num_channels), each)
+            gates.append(self.gates[group] + 0)
+            width += num_channels
+        factors = ops.take(ops.concatenate(gates, axis=1), source, axis=1)
+        shape = [1] * len(tensor.shape)
+        shape[0], shape[axis] = self.gates[0].shape[0], size
+        return ops.reshape(factors, shape)
+
+
+def _batch_size(program: Program, calibration: Calibration) -> int:
+    """Return how many samples' activations fit into the memory meant for them."""
+    if calibration.batch_size is not None:
+        return min(calibration.batch_size, calibration.num_samples)
+    sizes = [
+        math.prod(size or 1 for size in symbol.shape[1:]) for step in program.steps for symbol in step.node.outputs
+    ]
+    fitting = _BATCH_BYTES // (4 * max(sum(sizes), 1))
+    return int(min(2 ** int(np.log2(np.clip(fitting, 1, _MAX_BATCH_SIZE))), calibration.num_samples))
