@@ -1,4 +1,4 @@
-"""The classic architectures, with random weights and realistic, randomised statistics."""
+"""The networks of `keras.applications`, with random weights and realistic, randomised statistics."""
 
 from __future__ import annotations
 
@@ -9,37 +9,61 @@ CLASSICS = (
     "VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "InceptionV3", "Xception",
 )  # fmt: skip
 
+_SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 
-def build(name: str) -> keras.Model:
-    """Build a network of `keras.applications` with its classifier and random weights."""
-    model: keras.Model = getattr(keras.applications, name)(weights=None)
+_LAYERS_WITH_SCALES = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+)
+
+
+def architectures() -> list[str]:
+    """Return the names of all constructors in `keras.applications`."""
+    return sorted(name for name, value in vars(keras.applications).items() if name[0].isupper() and callable(value))
+
+
+def smallest_size(name: str) -> int:
+    """Return the smallest height and width that a network takes."""
+    return _SMALLEST.get(name, 32)
+
+
+def build(name: str, size: int | None = None) -> keras.Model:
+    """Build a network with its classifier and random weights, for images of the given or its own default size."""
+    if size is None and name.startswith("MobileNetV3"):
+        size = 224  # Its own default is any size, at which nothing can be counted.
+    options = {} if size is None else {"input_shape": (size, size, 3)}
+    model: keras.Model = getattr(keras.applications, name)(weights=None, **options)
     return model
 
 
 def randomise_statistics(model: keras.Model, seed: int = 0) -> None:
-    """Give every BatchNormalization random parameters, and statistics near those of its real activations.
+    """Give every normalisation random parameters, and statistics near those of its real activations.
 
     Zeros and ones would hide wrong slices; statistics drawn blindly would make deep networks saturate,
     and then the output would not depend on the input.
     """
     generator = np.random.default_rng(seed)
-    layers = [
-        layer
-        for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = model._flatten_layers(include_self=False)
+    for layer in layers:
+        if isinstance(layer, _LAYERS_WITH_SCALES):
+            if layer.gamma is not None:
+                layer.gamma.assign(generator.uniform(0.5, 1.5, layer.gamma.shape))
+            if layer.beta is not None:
+                layer.beta.assign(generator.normal(0, 0.3, layer.beta.shape))
+        elif type(layer).__name__ == "LayerScale":
+            layer.gamma.assign(generator.uniform(0.1, 0.3, layer.gamma.shape))
+    _estimate(model, [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)], generator)
+
+
+def _estimate(model: keras.Model, layers: list[keras.Layer], generator: np.random.Generator) -> None:
+    if not layers:
+        return
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
-        if layer.gamma is not None:
-            layer.gamma.assign(generator.uniform(0.5, 1.5, layer.gamma.shape))
-        if layer.beta is not None:
-            layer.beta.assign(generator.normal(0, 0.3, layer.beta.shape))
-    if layers:
-        model(
-            generator.normal(size=(4, *(size or 128 for size in model.input_shape[1:]))).astype("float32"),
-            training=True,
-        )
+    sizes = [size or 128 for size in model.input_shape[1:]]
+    model(generator.normal(size=(16 if sizes[0] <= 96 else 4, *sizes)).astype("float32"), training=True)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         deviation = np.sqrt(keras.ops.convert_to_numpy(layer.moving_variance))

@@ -8,12 +8,12 @@ import keras
 import pytest
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
-from tests.zoo import CLASSICS, build, randomise_statistics
+from tests.zoo import CLASSICS, build, randomise_statistics, smallest_size
 
 
 @pytest.mark.parametrize("name", CLASSICS)
 def test_half_of_a_classic(name: str, tmp_path: Path) -> None:
-    model = build(name)
+    model = build(name, smallest_size(name))
     randomise_statistics(model)
     for criterion in ("l1_norm", "random"):
         plan = make_plan(model, PruningSpec(criterion=criterion, ratio=0.5))
