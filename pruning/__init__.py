@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pruning.criteria.base import Criterion, ScoreCriterion
     from pruning.data import Data
     from pruning.errors import PruningError
+    from pruning.export.exporting import ExportResult, export_model
     from pruning.load import load_model
     from pruning.pipeline import prune
     from pruning.plan import PruningPlan
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Criterion": "pruning.criteria.base",
     "Data": "pruning.data",
+    "ExportResult": "pruning.export.exporting",
     "PruningError": "pruning.errors",
     "PruningPlan": "pruning.plan",
     "PruningSpec": "pruning.spec",
     "ScoreCriterion": "pruning.criteria.base",
     "TrainingSpec": "pruning.spec",
     "apply_plan": "pruning.surgery",
+    "export_model": "pruning.export.exporting",
     "load_model": "pruning.load",
     "make_plan": "pruning.selection",
     "prune": "pruning.pipeline",

@@ -1,7 +1,8 @@
 """What can be chosen by name: a visible table that imports nothing heavy.
 
 A criterion is added by writing `criteria/<name>.py` and one row here. The row makes it appear in the
-job schema, in `GET /v1/criteria`, in the command's help and in the contract tests.
+job schema, in `GET /v1/criteria`, in the command's help and in the contract tests. In the same way an export
+format is `export/<name>.py` and one row.
 """
 
 from __future__ import annotations
@@ -106,6 +107,79 @@ CRITERIA: dict[str, CriterionEntry] = {
             summary="Keep the channels whose feature maps have the highest rank on average.",
             source="Lin et al. 2020, arXiv:2002.10179",
             needs_data=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ExportFormatEntry:
+    """One file format that a model can be written in.
+
+    Attributes:
+        name: What a caller writes.
+        path: `module:Class`, imported only when used.
+        summary: One line for people.
+        suffix: How the name of its file has to end; empty for a folder.
+        precisions: Number formats of its weights; the first is the default.
+        modules: Modules that have to be installed to write it and run it.
+        extra: Extra of this package that installs them.
+        backends: Backends of Keras that can write it; empty for all.
+    """
+
+    name: str
+    path: str
+    summary: str
+    suffix: str
+    precisions: tuple[str, ...] = ("float32",)
+    modules: tuple[str, ...] = ()
+    extra: str = "export"
+    backends: tuple[str, ...] = ()
+
+
+EXPORT_FORMATS: dict[str, ExportFormatEntry] = {
+    entry.name: entry
+    for entry in (
+        ExportFormatEntry(
+            name="keras",
+            path="pruning.export.keras_archive:KerasArchive",
+            summary="Keras's own archive, with everything that is needed to train on.",
+            suffix=".keras",
+        ),
+        ExportFormatEntry(
+            name="saved_model",
+            path="pruning.export.saved_model:SavedModel",
+            summary="A folder for TensorFlow Serving and other users of TensorFlow.",
+            suffix="",
+            modules=("tensorflow",),
+            extra="cpu",
+            backends=("tensorflow",),
+        ),
+        ExportFormatEntry(
+            name="litert",
+            path="pruning.export.litert:LiteRT",
+            summary="LiteRT (TensorFlow Lite), for phones and small computers; in float16 and int8 too.",
+            suffix=".tflite",
+            precisions=("float32", "float16", "int8"),
+            modules=("ai_edge_litert",),
+            backends=("tensorflow",),
+        ),
+        ExportFormatEntry(
+            name="onnx",
+            path="pruning.export.onnx:Onnx",
+            summary="ONNX, for ONNX Runtime and many others.",
+            suffix=".onnx",
+            modules=("onnx", "onnxruntime", "tf2onnx"),
+            backends=("tensorflow",),
+        ),
+        ExportFormatEntry(
+            name="openvino",
+            path="pruning.export.openvino:OpenVino",
+            summary="OpenVINO's .xml with its .bin beside it, for Intel processors.",
+            suffix=".xml",
+            modules=("openvino",),
+            extra="openvino",
+            backends=("tensorflow",),
         ),
     )
 }

@@ -73,6 +73,25 @@ class Data:
         made._check()
         return made
 
+    @classmethod
+    def of_inputs(cls, inputs: Any) -> Data:
+        """Make data without targets: one array, or several by name or in the model's order.
+
+        Raises:
+            DataError: An array does not hold finite numbers, or their lengths differ.
+        """
+        arrays = _named(inputs, "inputs")
+        for name, array in arrays.items():
+            _check_values(array, _label("inputs", name))
+        if len({len(array) for array in arrays.values()}) != 1 or not len(next(iter(arrays.values()))):
+            raise DataError(
+                "The inputs are no samples.",
+                field="inputs",
+                received=", ".join(f"{name or 'array'}: {len(array)}" for name, array in arrays.items()) or "nothing",
+                expected="at least one sample, and the same number in each array",
+            )
+        return cls(arrays, {}, {}, {})
+
     @property
     def num_train(self) -> int:
         """How many samples to train on."""

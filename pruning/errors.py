@@ -9,6 +9,7 @@
     ├── PlanError                a plan that does not belong to this model
     ├── CriterionError           a criterion that returned something unusable
     ├── TrainingError            training that cannot start or went to NaN
+    ├── ExportError              a model that another format cannot hold
     └── VerificationError        the pruned model does not compute what it should: never deliver it
 
 The errors know nothing of HTTP; `api/errors.py` maps them to statuses.
@@ -101,6 +102,10 @@ class CriterionError(PruningError):
 
 class TrainingError(PruningError):
     code = "training-failed"
+
+
+class ExportError(PruningError):
+    code = "export-failed"
 
 
 class VerificationError(PruningError):

@@ -1,0 +1,207 @@
+"""Write a model in another format, and keep the file only if it computes the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.data import Arrays, Data
+from pruning.errors import ExportError, PruningError, SpecError, VerificationError, first_line
+from pruning.export.base import ExportFormat, Named, Runner
+from pruning.export.formats import entry_of, require_writable, resolve_format
+from pruning.export.parity import Parity, batches_of, in_file_names
+from pruning.graph.models import inputs_by_name, require_graph
+from pruning.random_inputs import flat_arrays, usable_inputs
+
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.5}
+"""Largest relative difference accepted, by precision. Other runtimes add up in another order than Keras does."""
+
+_NUM_CALIBRATION_SAMPLES = 128
+_NUM_REAL_SAMPLES = 128
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An exported file and how close it comes to the model.
+
+    Attributes:
+        path: The file, or the folder.
+        format: One of `pruning.catalog.EXPORT_FORMATS`.
+        precision: Number format of the weights.
+        num_bytes: Size of all that was written.
+        max_relative_difference: Largest absolute difference over the largest absolute value of a sample, over all
+            samples and outputs, on random and real input. On real input alone in int8, whose ranges are those of
+            real input.
+        tolerance: Largest difference that was accepted.
+        metrics: Loss and metrics of the file on labelled data; empty without.
+        model_metrics: The same of the model in Keras.
+    """
+
+    path: Path
+    format: str
+    precision: str
+    num_bytes: int
+    max_relative_difference: float
+    tolerance: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    model_metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def export_model(
+    model: keras.Model,
+    path: str | Path,
+    format: str,
+    *,
+    precision: str = "float32",
+    inputs: Any = None,
+    data: Any = None,
+    tolerance: float | None = None,
+    seed: int = 0,
+) -> ExportResult:
+    """Write a model in another format and check that it computes the same there.
+
+    Args:
+        model: A functional or Sequential model; not changed.
+        path: Where to write; its name ends as the format asks. What is there is replaced if all goes well, and
+            left alone otherwise.
+        format: One of `pruning.catalog.EXPORT_FORMATS`.
+        precision: One of those that the format has.
+        inputs: Real inputs without labels: one array, or several by name. In int8 they, or `data`, show in which
+            range the activations lie.
+        data: Labelled data as `Data.of` takes it, to measure loss and metrics of file and model.
+        tolerance: Largest relative difference accepted; default: `TOLERANCES` for the precision.
+        seed: Seed of the random inputs and of the choice among the real ones.
+
+    Raises:
+        SpecError: The format or precision is not known, needs another backend or packages that are not installed,
+            or int8 has no samples.
+        DataError: The data does not fit the model.
+        ExportError: The format cannot hold the model.
+        VerificationError: The file does not compute what the model computes.
+    """
+    require_graph(model)
+    path = Path(path)
+    require_writable(format, precision)
+    exporter = resolve_format(format)
+    _require_target(path, entry_of(format).suffix)
+    labelled = None if data is None else Data.of(data).fit_to(model)
+    real = None if inputs is None else Data.of_inputs(inputs).fit_to(model).x_train
+    samples = _calibration(model, real, labelled, precision, seed)
+    tolerance = TOLERANCES[precision] if tolerance is None else tolerance
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as directory:
+        written = Path(directory, path.name)
+        parity = Parity(model, _write_and_open(exporter, model, written, precision, samples))
+        tried = _inputs_to_try(model, real, labelled, seed, with_random=precision != "int8")
+        difference = max(_guarded("run", lambda each=each: parity.difference(each)) for each in tried)
+        if not difference <= tolerance:
+            raise VerificationError(
+                f"The exported {format} file does not compute what the model computes.",
+                field="model",
+                received=f"relative difference {difference:.2e} in {precision}",
+                expected=f"at most {tolerance:.0e}",
+                hint="Nothing was written. Try another precision, or more representative inputs; "
+                "`tolerance` accepts larger differences.",
+            )
+        model_metrics, metrics = ({}, {}) if labelled is None else parity.metrics(labelled)
+        num_bytes = sum(file.stat().st_size for file in Path(directory).rglob("*") if file.is_file())
+        _move_all(Path(directory), path.parent)
+    return ExportResult(path, format, precision, num_bytes, difference, tolerance, metrics, model_metrics)
+
+
+def _require_target(path: Path, suffix: str) -> None:
+    if path.suffix != suffix and suffix:
+        raise SpecError(
+            "The name of the file does not end as its format asks.",
+            field="path",
+            received=path.name,
+            expected=f"a name that ends in {suffix}",
+        )
+    if not path.parent.is_dir():
+        raise SpecError(
+            "The folder to write to does not exist.", field="path", received=str(path.parent), expected="a folder"
+        )
+
+
+def _calibration(
+    model: keras.Model, real: Arrays | None, labelled: Data | None, precision: str, seed: int
+) -> Sequence[Named]:
+    """Return batches of representative inputs by the names that the converter knows; none unless for int8."""
+    if precision != "int8":
+        return ()
+    arrays = real if real is not None else None if labelled is None else labelled.x_train
+    if arrays is None:
+        raise SpecError(
+            "There are no samples that show in which range the activations lie.",
+            field="inputs",
+            received="nothing",
+            expected="some 100 real inputs, for the precision int8",
+            hint="Give inputs=… or data=…",
+        )
+    tensors = inputs_by_name(model)
+    chosen = _choose(arrays, _NUM_CALIBRATION_SAMPLES, seed)
+    return [in_file_names(batch, tensors) for batch in batches_of(chosen, tensors, 1)]
+
+
+def _inputs_to_try(
+    model: keras.Model, real: Arrays | None, labelled: Data | None, seed: int, *, with_random: bool
+) -> list[Arrays]:
+    tried = []
+    if with_random:
+        structure, _ = usable_inputs(
+            model, lambda arrays: flat_arrays(model(arrays, training=False)), num_samples=4, seed=seed
+        )
+        tried.append(dict(zip(inputs_by_name(model), keras.tree.flatten(structure), strict=True)))
+    if real is None and labelled is not None:
+        real = labelled.x_val or labelled.x_train
+    if real is not None:
+        tried.append(_choose(real, _NUM_REAL_SAMPLES, seed + 1))
+    return tried
+
+
+def _choose(arrays: Arrays, count: int, seed: int) -> Arrays:
+    length = len(next(iter(arrays.values())))
+    chosen = np.sort(np.random.default_rng(seed).permutation(length)[:count])
+    return {name: array[chosen] for name, array in arrays.items()}
+
+
+def _write_and_open(
+    exporter: ExportFormat, model: keras.Model, path: Path, precision: str, samples: Sequence[Named]
+) -> Runner:
+    with warnings.catch_warnings():
+        # The converters warn of their own deprecated parts.
+        warnings.simplefilter("ignore")
+        _guarded("write", lambda: exporter.write(model, path, precision, samples))
+        opened: Runner = _guarded("open", lambda: exporter.open(path))
+    return opened
+
+
+def _guarded(step: str, run: Any) -> Any:
+    try:
+        return run()
+    except PruningError:
+        raise
+    except Exception as error:
+        # Each converter and each runtime has its own errors for what it does not know.
+        raise ExportError(
+            f"The format cannot hold the model: it failed to {step} it.",
+            field="model",
+            received=f"{type(error).__name__}: {first_line(error)}",
+            expected="layers that the format knows",
+        ) from error
+
+
+def _move_all(source: Path, target: Path) -> None:
+    """Move everything from one folder into another on the same disk, in the place of what has the same name."""
+    for entry in sorted(source.iterdir()):
+        destination = target / entry.name
+        if destination.is_dir():
+            shutil.rmtree(destination)
+        entry.replace(destination)

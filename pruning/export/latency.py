@@ -1,0 +1,107 @@
+"""How long one call takes where a model will be served."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.export.base import Named, Runner
+from pruning.export.formats import entry_of, require_writable, resolve_format
+from pruning.export.keras_archive import KerasRunner, require_own_threads
+
+_UNKNOWN_SIZE = 32
+"""Size of axes that may have any."""
+
+
+def latency_seconds(
+    model: keras.Model,
+    format: str = "litert",
+    *,
+    precision: str = "float32",
+    batch_size: int = 1,
+    num_threads: int | None = None,
+    num_warmups: int = 3,
+    num_calls: int = 20,
+) -> float:
+    """Return the median seconds that one call of a model takes in the runtime of an export format.
+
+    The model is written to a temporary file and run on random inputs; it is not changed. Compare figures of one
+    machine only, and best those of one call of `median_seconds`.
+
+    Args:
+        model: A functional or Sequential model.
+        format: One of `pruning.catalog.EXPORT_FORMATS`.
+        precision: One of those that the format has.
+        batch_size: Samples in a call, unless the model fixes it.
+        num_threads: How many threads compute; `None` leaves it to the runtime.
+        num_warmups: Calls before those that are timed.
+        num_calls: Calls that are timed.
+
+    Raises:
+        SpecError: The format, its precision or its packages are not there, or do not take a number of threads.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        run = open_copy(model, Path(directory), format, precision=precision, num_threads=num_threads)
+        inputs = inputs_for(run, batch_size=batch_size)
+        return median_seconds([lambda: run(inputs)], num_warmups=num_warmups, num_calls=num_calls)[0]
+
+
+def median_seconds(
+    calls: Sequence[Callable[[], Any]], *, num_warmups: int = 3, num_calls: int = 20
+) -> tuple[float, ...]:
+    """Time several functions in turns, so that whatever else the machine does meets all of them alike.
+
+    Args:
+        calls: What to time.
+        num_warmups: Calls of each before those that are timed.
+        num_calls: Timed calls of each.
+
+    Returns:
+        For each function the median of its seconds.
+    """
+    for call in calls:
+        for _ in range(num_warmups):
+            call()
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(num_calls):
+        for call, times in zip(calls, seconds, strict=True):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+    return tuple(statistics.median(times) for times in seconds)
+
+
+def open_copy(
+    model: keras.Model, directory: Path, format: str, *, precision: str = "float32", num_threads: int | None = None
+) -> Runner:
+    """Write a model into a folder, whether or not it computes the same there, and open it.
+
+    Raises:
+        SpecError: See `latency_seconds`.
+    """
+    require_writable(format, precision)
+    if format == "keras":
+        require_own_threads(format, num_threads)
+        return KerasRunner(model)
+    exporter, path = resolve_format(format), directory / f"model{entry_of(format).suffix}"
+    samples = [inputs_for(KerasRunner(model), batch_size=1, seed=seed) for seed in range(8)]
+    exporter.write(model, path, precision, samples if precision == "int8" else ())
+    return exporter.open(path, num_threads=num_threads)
+
+
+def inputs_for(runner: Runner, *, batch_size: int = 1, seed: int = 0) -> Named:
+    """Return random inputs of the shapes that a runner takes: numbers from 0 to 1, or 0 and 1."""
+    generator = np.random.default_rng(seed)
+    arrays = {}
+    for spec in runner.inputs:
+        shape = [_UNKNOWN_SIZE if size is None else size for size in spec.shape[1:]]
+        numbers = generator.random((spec.shape[0] or batch_size, *shape))
+        arrays[spec.name] = (numbers if spec.dtype.startswith("float") else np.round(numbers)).astype(spec.dtype)
+    return arrays
