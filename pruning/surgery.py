@@ -55,6 +55,16 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
             return {key: _of_any_shape(value) for key, value in config.items()}
         return config
 
+    scales = _by_layer(graph.records.scales)
+
+    def scale(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+        for each in scales.get(id(layer), ()):
+            kept = stays[each.labels]
+            if not kept.all():
+                value = values[each.variable_index]
+                values[each.variable_index] = (value * np.mean(kept) ** each.exponent).astype(value.dtype)
+        return values
+
     def cut(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
         for axis in graph.axes_of(layer):
             kept = stays[axis.labels]
@@ -68,7 +78,7 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
             changed[argument.key] = argument.value(changed[argument.key], [stays[part] for part in argument.parts])
         return tuple(changed[position] for position in range(len(args))), {name: changed[name] for name in kwargs}
 
-    rebuilt = rebuild(graph.model, edit, cut, call)
+    rebuilt = rebuild(graph.model, edit, lambda layer, values: scale(layer, cut(layer, values)), call)
     compile_like(rebuilt, graph.model, cut)
     return ChannelGraph(rebuilt.model, graph.records.after(stays, rebuilt.copies))
 

@@ -14,6 +14,7 @@ from keras.src.ops import math as sums
 from keras.src.ops import numpy as arrays
 
 from pruning.rules.activation import activation, dropout, elementwise, prelu, rescaling, softmax
+from pruning.rules.attention import attention, grouped_query_attention, multi_head_attention
 from pruning.rules.context import Rule
 from pruning.rules.contraction import dot, dot_layer, einsum, matmul
 from pruning.rules.convolution import (
@@ -23,6 +24,7 @@ from pruning.rules.convolution import (
     transposed_convolution,
 )
 from pruning.rules.dense import dense
+from pruning.rules.einsum_dense import einsum_dense
 from pruning.rules.embedding import embedding
 from pruning.rules.merge import merge
 from pruning.rules.movement import (
@@ -129,6 +131,11 @@ RULES: dict[type, Rule] = {
     layers.Permute: permute,
     layers.RepeatVector: repeat_vector,
     layers.Concatenate: concatenate,
+    layers.MultiHeadAttention: multi_head_attention,
+    layers.GroupQueryAttention: grouped_query_attention,
+    layers.Attention: attention,
+    layers.AdditiveAttention: attention,
+    layers.EinsumDense: einsum_dense,
     layers.Embedding: embedding,
     layers.SimpleRNN: recurrent,
     layers.GRU: recurrent,

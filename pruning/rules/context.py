@@ -135,6 +135,16 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """A variable that is multiplied by `(channels left / channels) ** exponent`, so that the layer gives the same."""
+
+    layer: Any
+    variable_index: int
+    labels: Labels
+    exponent: float
+
+
+@dataclass(frozen=True)
 class Multiplications:
     """A variable each of whose entries is multiplied `positions` times for one sample."""
 
@@ -155,6 +165,7 @@ class Records:
     arguments: dict[tuple[int, str | int], Follower] = field(default_factory=dict)
     reads: dict[tuple[int, int], Read] = field(default_factory=dict)
     multiplications: list[Multiplications] = field(default_factory=list)
+    scales: dict[tuple[int, int], Scale] = field(default_factory=dict)
     spans: list[Labels] = field(default_factory=list)
     made: dict[tuple[int, str], Labels] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
@@ -206,6 +217,10 @@ class Records:
             },
             axes={(id(axis.layer), axis.variable_index, axis.axis): axis for axis in axes},
             widths={(id(width.layer), width.key, width.index): width for width in widths},
+            scales={
+                (id(copies[layer]), index): replace(scale, layer=copies[layer], labels=left(scale.labels))
+                for (layer, index), scale in self.scales.items()
+            },
             multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
             spans=[left(labels) for labels in self.spans],
             places=[moved(place) for place in self.places],
@@ -361,6 +376,12 @@ class Context:
             (id(self.layer), index, axis), WeightAxis(self.layer, index, axis, labels, role)
         )
         self.tie(known.labels, labels)
+
+    def scale(self, variable: Any, labels: Labels, exponent: float) -> None:
+        """Say that a variable makes up for how many of these channels are left; see `Scale`."""
+        if variable is not None:
+            index = self._index(variable)
+            self._records.scales[id(self.layer), index] = Scale(self.layer, index, labels, exponent)
 
     def same_for_all_channels(self, variable: Any) -> None:
         """Say that no channels lie on any axis of a variable."""

@@ -118,6 +118,30 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("RepeatVector", lambda: layers.RepeatVector(3), VECTOR),
     ("Dropout of whole channels", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, None)), IMAGE),
     ("CustomScaleLayer", lambda: lambda x: CustomScaleLayer(scale=0.3)([x, x]), IMAGE),
+    ("EinsumDense", lambda: layers.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d", activation="relu"), LINE),
+    ("EinsumDense with ellipsis", lambda: layers.EinsumDense("...x,xy->...y", 4, bias_axes="y"), IMAGE),
+    ("EinsumDense into heads", lambda: layers.EinsumDense("abc,cde->abde", (None, 3, 4), bias_axes="de"), LINE),
+    ("EinsumDense out of heads", lambda: out_of_heads, LINE),
+    ("EinsumDense by channel", lambda: layers.EinsumDense("...bc,c->...bc", (8, 6), bias_axes="c"), LINE),
+    ("EinsumDense over rows", lambda: layers.EinsumDense("abc,bd->adc", (5, 6), bias_axes="d"), LINE),
+    ("EinsumDense with ellipsis behind", lambda: layers.EinsumDense("ab...,bc->ac...", 5, bias_axes="c"), IMAGE),
+    ("MultiHeadAttention to itself", lambda: to_itself(layers.MultiHeadAttention(4, 3)), LINE),
+    ("MultiHeadAttention, widths apart", lambda: crosswise(layers.MultiHeadAttention(2, 4, value_dim=3)), LINE),
+    ("MultiHeadAttention, causal", lambda: to_itself(layers.MultiHeadAttention(2, 4), use_causal_mask=True), LINE),
+    ("MultiHeadAttention with a gate", lambda: crosswise(layers.MultiHeadAttention(2, 4, use_gate=True)), LINE),
+    ("MultiHeadAttention, wide output", lambda: crosswise(layers.MultiHeadAttention(2, 3, output_shape=8)), LINE),
+    ("MultiHeadAttention, no bias", lambda: to_itself(layers.MultiHeadAttention(2, 3, use_bias=False)), LINE),
+    ("MultiHeadAttention of images", lambda: to_itself(layers.MultiHeadAttention(2, 3)), (3, 3, 6)),
+    ("MultiHeadAttention along rows", lambda: to_itself(layers.MultiHeadAttention(2, 3, attention_axes=2)), (3, 3, 6)),
+    ("MultiHeadAttention and scores", lambda: with_scores, LINE),
+    ("MultiHeadAttention with a mask", lambda: masked, LINE),
+    ("GroupQueryAttention", lambda: grouped, LINE),
+    ("GroupQueryAttention with a gate", lambda: to_itself(layers.GroupQueryAttention(4, 6, 2, use_gate=True)), LINE),
+    ("Attention", lambda: lambda x: layers.Attention(use_scale=True)([x, layers.Dense(6)(x)]), LINE),
+    ("Attention with keys", lambda: lambda x: layers.Attention()([x, layers.Dense(4)(x), layers.Dense(6)(x)]), LINE),
+    ("Attention to itself", lambda: lambda x: layers.Attention(score_mode="concat")([x, x]), LINE),
+    ("AdditiveAttention", lambda: lambda x: layers.AdditiveAttention()([x, layers.Dense(6)(x)]), LINE),
+    ("AdditiveAttention, no scale", lambda: lambda x: layers.AdditiveAttention(use_scale=False)([x, x]), LINE),
     ("SimpleRNN", lambda: layers.SimpleRNN(4), LINE),
     ("LSTM", lambda: layers.LSTM(4), LINE),
     ("LSTM of sequences, backwards", lambda: layers.LSTM(4, return_sequences=True, go_backwards=True), LINE),
@@ -259,6 +283,34 @@ def small_network() -> keras.Model:
     return keras.Sequential([layers.Conv2D(5, 2, activation="relu"), layers.Flatten(), layers.Dense(4)])
 
 
+def to_itself(layer: layers.Layer, **arguments: Any) -> Make:
+    return lambda x: layer(x, x, **arguments)
+
+
+def crosswise(layer: layers.Layer) -> Make:
+    """Attention to values and keys of other widths than the query."""
+    return lambda x: layer(layers.Dense(5)(x), layers.Dense(4)(x), key=x)
+
+
+def grouped(x: Any) -> Any:
+    return layers.GroupQueryAttention(3, 4, 2)(x, layers.Dense(6)(x), key=layers.Dense(4)(x))
+
+
+def with_scores(x: Any) -> Any:
+    output, scores = layers.MultiHeadAttention(4, 3)(x, x, return_attention_scores=True)
+    return layers.Concatenate()([output, layers.Dense(2)(layers.Permute((2, 3, 1))(scores))[:, 0]])
+
+
+def masked(x: Any) -> Any:
+    seen = ops.ones_like(x[:, :, :1]) > 0
+    return layers.MultiHeadAttention(2, 3)(x, layers.Dense(4)(x), attention_mask=seen)
+
+
+def out_of_heads(x: Any) -> Any:
+    heads = layers.EinsumDense("abc,cde->abde", (None, 3, 4))(x)
+    return layers.EinsumDense("abde,def->abf", (None, 5), bias_axes="f")(heads)
+
+
 def over_channels(x: Any) -> Any:
     return layers.TimeDistributed(layers.Dense(2))(layers.Permute((2, 1))(x))
 
@@ -269,6 +321,7 @@ LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("softmax as an activation", lambda: layers.Activation("softmax"), IMAGE, "several channels at once"),
     ("glu as an activation", lambda: layers.Activation("glu"), IMAGE, "several channels at once"),
     ("an unknown activation", lambda: layers.Activation(lambda x: x), IMAGE, "not known"),
+    ("EinsumDense that adds up", lambda: layers.EinsumDense("abc,d->abd", (None, 2)), LINE, "adds up"),
     ("channels along the time axis", lambda: over_channels, LINE, "time axis"),
     ("wrapped unknown layer", lambda: layers.TimeDistributed(layers.Lambda(lambda x: x)), IMAGE, "no rule"),
     ("wrapped statistics", lambda: layers.TimeDistributed(layers.LayerNormalization()), IMAGE, "inside another layer"),
