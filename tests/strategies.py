@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 from hypothesis import strategies as st
-from keras import layers
+from keras import layers, ops
+from keras.src.applications.convnext import LayerScale
 
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
@@ -76,7 +77,9 @@ class _Builder:
             self._convolve, self._depthwise, self._separable, self._grouped, self._transpose, self._normalise,
             self._activate, self._pool, self._pad, self._merge, self._concatenate, self._squeeze_excite, self._nest,
             self._share, self._shuffle, self._flatten, self._global_pool, self._dense, self._unflatten,
-            self._permute, self._lock,
+            self._permute, self._lock, self._normalise_across, self._by_channel, self._reduce, self._excite,
+            self._split, self._slice, self._shuffle_by_operations, self._move, self._repeat, self._stack,
+            self._contract, self._attend, self._recur, self._wrap,
         ]  # fmt: skip
         self._draw(st.sampled_from(steps))()
 
@@ -199,4 +202,125 @@ class _Builder:
         self._images.append(layers.Permute((2, 1, 3))(self._image()))
 
     def _lock(self) -> None:
-        self._add(layers.LayerNormalization())
+        self._add(layers.Activation("softmax"))
+
+    def _divisor(self, number: int) -> int:
+        return self._draw(st.sampled_from([n for n in range(1, number + 1) if number % n == 0]))
+
+    def _normalise_across(self) -> None:
+        image = self._image()
+        kinds: list[Callable[[], Any]] = [
+            layers.LayerNormalization, lambda: layers.LayerNormalization(axis=[1, 2, 3]), layers.RMSNormalization,
+            lambda: layers.GroupNormalization(self._divisor(image.shape[-1])), layers.UnitNormalization, layers.Softmax,
+        ]  # fmt: skip
+        self._add(self._draw(st.sampled_from(kinds))(), image)
+
+    def _by_channel(self) -> None:
+        image = self._image()
+        numbers = np.linspace(0.5, 1.5, image.shape[-1], dtype="float32")
+        steps: list[Callable[[Any], Any]] = [
+            lambda x: x * numbers, lambda x: ops.maximum(numbers, x), lambda x: ops.where(x > 0, x, numbers),
+            layers.Rescaling(numbers.tolist(), offset=numbers), LayerScale(0.5, image.shape[-1]),
+            layers.Normalization(mean=numbers, variance=numbers),
+        ]  # fmt: skip
+        self._add(self._draw(st.sampled_from(steps)), image)
+
+    def _reduce(self) -> None:
+        image = self._image()
+        kinds = st.sampled_from([ops.mean, ops.max, ops.min, ops.sum, ops.var, ops.std, ops.logsumexp, ops.norm])
+        values = [self._draw(kinds)(image, axis=-1, keepdims=True) for _ in range(2)]
+        values[1] = values[1] * 0.1
+        gate = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(ops.concatenate(values, axis=-1))
+        self._images.append(ops.multiply(image, gate))
+
+    def _excite(self) -> None:
+        image = self._image()
+        kind = self._draw(st.sampled_from([ops.mean, ops.max, ops.sum]))
+        scale = kind(image, axis=[1, 2])
+        self._images.append(image * ops.sigmoid(scale)[:, None, None])
+
+    def _split(self) -> None:
+        image = self._image()
+        channels = image.shape[-1]
+        if channels == 1:
+            return
+        sections = [[self._draw(st.integers(1, channels - 1))], self._divisor(channels)]
+        parts = ops.split(image, self._draw(st.sampled_from(sections)), axis=-1)
+        if self._draw(st.booleans()):
+            self._images.append(ops.concatenate(parts[::-1], axis=-1))
+        else:
+            self._images.extend(parts)
+
+    def _slice(self) -> None:
+        image = self._image()
+        start = self._draw(st.integers(0, image.shape[-1] - 1))
+        keys = [(..., slice(start, None)), (..., slice(None, start + 1)), (..., slice(None, None, -1))]
+        keys += [(..., slice(start, start + 1)), (..., slice(None, None, 2)), (slice(None), slice(None, None, -1))]
+        self._images.append(image[self._draw(st.sampled_from(keys))])
+
+    def _shuffle_by_operations(self) -> None:
+        image = self._image()
+        groups = self._divisor(image.shape[-1])
+        split = ops.reshape(image, (-1, SIZE, SIZE, groups, image.shape[-1] // groups))
+        order = self._draw(st.sampled_from([(0, 1, 2, 4, 3), (0, 2, 1, 3, 4)]))
+        self._images.append(ops.reshape(ops.transpose(split, order), (-1, *image.shape[1:])))
+
+    def _move(self) -> None:
+        image = self._image()
+        places = self._draw(st.permutations(range(image.shape[-1])))
+        steps: list[Callable[[Any], Any]] = [
+            lambda x: ops.take(x, places, axis=-1), lambda x: ops.flip(x, axis=[1, 3]),
+            lambda x: ops.moveaxis(ops.swapaxes(x, 1, 3) + 1, 1, -1), lambda x: ops.roll(x, 2, axis=2),
+            lambda x: ops.squeeze(ops.expand_dims(x, 3), 3),
+        ]  # fmt: skip
+        self._add(self._draw(st.sampled_from(steps)), image)
+
+    def _repeat(self) -> None:
+        image = self._image()
+        steps: list[Callable[[Any], Any]] = [
+            lambda x: ops.tile(x, (1, 1, 1, 2)), lambda x: ops.repeat(x, 2, axis=-1),
+            lambda x: ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 1))), lambda x: ops.glu(ops.tile(x, (1, 1, 1, 2))),
+        ]  # fmt: skip
+        if image.shape[-1] <= 6:
+            self._add(self._draw(st.sampled_from(steps)), image)
+
+    def _stack(self) -> None:
+        image = self._image()
+        alike = [other for other in self._images if other.shape == image.shape]
+        axis = self._draw(st.sampled_from([1, 3, 4]))
+        self._images.append(ops.max(ops.stack([image, self._draw(st.sampled_from(alike))], axis=axis), axis=axis))
+
+    def _contract(self) -> None:
+        image = self._image()
+        matrix = np.random.default_rng(0).uniform(-1, 1, (image.shape[-1], self._draw(WIDTHS))).astype("float32")
+        steps: list[Callable[[Any], Any]] = [
+            lambda x: ops.matmul(x, matrix), lambda x: ops.einsum("...c,cd->...d", x, matrix),
+            lambda x: ops.einsum("bhwc,bhwc->bhw", x, x)[..., None] * 0.1,
+        ]  # fmt: skip
+        self._add(self._draw(st.sampled_from(steps)), image)
+
+    def _sequence(self) -> Any:
+        image = layers.AveragePooling2D(3)(self._image())
+        return layers.Reshape((4, image.shape[-1]))(image)
+
+    def _attend(self) -> None:
+        values = self._sequence()
+        width = self._draw(WIDTHS)
+        queries, keys = layers.Dense(width)(values), layers.Dense(width)(values)
+        if self._draw(st.booleans()):
+            scores = ops.softmax(ops.matmul(queries, ops.transpose(keys, (0, 2, 1))) * 0.1)
+            attended = ops.matmul(scores, values)
+        else:
+            scores = layers.Softmax()(layers.Dot(axes=(2, 2), normalize=True)([queries, keys]))
+            attended = ops.einsum("bqk,bkc->bqc", scores, values)
+        grown = layers.Reshape((2, 2, values.shape[-1]))(attended)
+        self._images.append(layers.UpSampling2D(3)(grown))
+
+    def _recur(self) -> None:
+        kind = self._draw(st.sampled_from([layers.LSTM, layers.GRU, layers.SimpleRNN]))
+        layer = kind(self._draw(WIDTHS))
+        self._vectors.append((layers.Bidirectional(layer) if self._draw(st.booleans()) else layer)(self._sequence()))
+
+    def _wrap(self) -> None:
+        held = self._draw(st.sampled_from([layers.Dense, lambda width: layers.Conv1D(width, 3, padding="same")]))
+        self._add(layers.TimeDistributed(held(self._draw(WIDTHS))))

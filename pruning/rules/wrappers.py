@@ -48,6 +48,8 @@ def bidirectional(context: Context, layer: Any, inputs: list[Tensor], outputs: l
     (first, *first_states), (second, *second_states) = both
     if layer.merge_mode == "concat":
         rank = len(first.shape)
+        # Keras takes the width of both to be twice that of the first, so both lose the same units.
+        context.tie(first.labels, second.labels)
         merged = [
             spread(np.concatenate([context.along(tensor, rank - 1) for tensor in (first, second)]), rank - 1, rank)
         ]
