@@ -13,7 +13,7 @@ from keras.src.ops import core, image, linalg, nn
 from keras.src.ops import math as sums
 from keras.src.ops import numpy as arrays
 
-from pruning.rules.activation import activation, dropout, elementwise, prelu, rescaling, softmax
+from pruning.rules.activation import activation, dropout, elementwise, masking, prelu, rescaling, softmax
 from pruning.rules.attention import attention, grouped_query_attention, multi_head_attention
 from pruning.rules.context import Rule
 from pruning.rules.contraction import dot, dot_layer, einsum, matmul
@@ -126,6 +126,22 @@ RULES: dict[type, Rule] = {
     layers.UpSampling1D: spatial_window,
     layers.UpSampling2D: spatial_window,
     layers.UpSampling3D: spatial_window,
+    layers.AdaptiveAveragePooling1D: spatial_window,
+    layers.AdaptiveAveragePooling2D: spatial_window,
+    layers.AdaptiveAveragePooling3D: spatial_window,
+    layers.AdaptiveMaxPooling1D: spatial_window,
+    layers.AdaptiveMaxPooling2D: spatial_window,
+    layers.AdaptiveMaxPooling3D: spatial_window,
+    layers.Resizing: spatial_window,
+    layers.CenterCrop: spatial_window,
+    layers.RandomCrop: spatial_window,
+    layers.RandomFlip: spatial_window,
+    layers.RandomRotation: spatial_window,
+    layers.RandomTranslation: spatial_window,
+    layers.RandomZoom: spatial_window,
+    layers.RandomBrightness: elementwise,
+    layers.RandomContrast: elementwise,
+    layers.Masking: masking,
     layers.Flatten: flatten,
     layers.Reshape: reshape,
     layers.Permute: permute,

@@ -45,6 +45,14 @@ def elementwise(context: Context, layer: Any, inputs: list[Tensor], outputs: lis
     return [single(inputs).labels]
 
 
+def masking(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+    """A step is masked if all its channels have one value, so that none may be missing."""
+    labels = single(inputs).labels
+    if np.any(labels):
+        raise LockedError("a step is masked by the values of all its channels")
+    return [labels]
+
+
 def dropout(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Elementwise, unless a noise shape counts channels."""
     labels = single(inputs).labels

@@ -111,6 +111,21 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("UpSampling1D", lambda: layers.UpSampling1D(2), LINE),
     ("UpSampling2D", lambda: layers.UpSampling2D(2, interpolation="bilinear"), IMAGE),
     ("UpSampling3D", lambda: layers.UpSampling3D(2), VOLUME),
+    ("AdaptiveAveragePooling1D", lambda: layers.AdaptiveAveragePooling1D(4), LINE),
+    ("AdaptiveAveragePooling2D", lambda: layers.AdaptiveAveragePooling2D((3, 4)), IMAGE),
+    ("AdaptiveAveragePooling3D", lambda: layers.AdaptiveAveragePooling3D(2), VOLUME),
+    ("AdaptiveMaxPooling1D", lambda: layers.AdaptiveMaxPooling1D(4), LINE),
+    ("AdaptiveMaxPooling2D", lambda: layers.AdaptiveMaxPooling2D((3, 4)), IMAGE),
+    ("AdaptiveMaxPooling3D", lambda: layers.AdaptiveMaxPooling3D(2), VOLUME),
+    ("Resizing", lambda: layers.Resizing(5, 6), IMAGE),
+    ("CenterCrop", lambda: layers.CenterCrop(4, 4), IMAGE),
+    ("RandomCrop", lambda: layers.RandomCrop(4, 4), IMAGE),
+    ("RandomFlip", lambda: layers.RandomFlip(), IMAGE),
+    ("RandomRotation", lambda: layers.RandomRotation(0.1), IMAGE),
+    ("RandomTranslation", lambda: layers.RandomTranslation(0.1, 0.1), IMAGE),
+    ("RandomZoom", lambda: layers.RandomZoom(0.1), IMAGE),
+    ("RandomBrightness", lambda: layers.RandomBrightness(0.1), IMAGE),
+    ("RandomContrast", lambda: layers.RandomContrast(0.1), IMAGE),
     ("Flatten", lambda: layers.Flatten(), IMAGE),
     ("Reshape", lambda: layers.Reshape((64, 6)), IMAGE),
     ("Reshape to one axis", lambda: layers.Reshape((-1,)), IMAGE),
@@ -325,6 +340,7 @@ LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("channels along the time axis", lambda: over_channels, LINE, "time axis"),
     ("wrapped unknown layer", lambda: layers.TimeDistributed(layers.Lambda(lambda x: x)), IMAGE, "no rule"),
     ("wrapped statistics", lambda: layers.TimeDistributed(layers.LayerNormalization()), IMAGE, "inside another layer"),
+    ("Masking", lambda: layers.Masking(), LINE, "values of all its channels"),
     ("Lambda", lambda: layers.Lambda(lambda x: x), IMAGE, "no rule"),
     ("a variable of no layer", lambda: lambda x: x * keras.Variable(np.ones(6)), IMAGE, "no layer owns"),
     ("channels in a circle", lambda: lambda x: ops.roll(x, 1, axis=-1), IMAGE, "fixed number of places"),
@@ -438,4 +454,4 @@ def test_channels_first_is_planned_alike() -> None:
 def test_every_rule_has_a_row() -> None:
     models = [around(make(), shape) for _, make, shape in FOLLOWED]
     rows = {type(layer) for model in models for layer in [*model.operations, *model._flatten_layers()]}
-    assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding}
+    assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding, layers.Masking}
