@@ -37,9 +37,11 @@ class JobSpec(BaseModel):
 
     @field_validator("pruning")
     @classmethod
-    def _check_criterion_is_a_name(cls, pruning: PruningSpec) -> PruningSpec:
+    def _check_names(cls, pruning: PruningSpec) -> PruningSpec:
         if not isinstance(pruning.criterion, str):
             raise ValueError("a job takes a criterion by its catalog name; objects work only in the library")
+        if not isinstance(pruning.schedule, str):
+            raise ValueError("a job takes a schedule by its name; functions work only in the library")
         return pruning
 
     @model_validator(mode="after")

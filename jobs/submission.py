@@ -34,7 +34,7 @@ def check_submission(spec: JobSpec, store: JobStore) -> None:
 
 
 def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
-    fields = {"include": spec.pruning.include, "exclude": spec.pruning.exclude, "ratios": list(spec.pruning.ratios)}
+    fields = spec.pruning.patterns
     unmatched = set(unmatched_patterns({pattern for patterns in fields.values() for pattern in patterns}, layers))
     for name, patterns in fields.items():
         for pattern in patterns:
@@ -58,6 +58,13 @@ def _check_without_data(spec: JobSpec) -> None:
             received="no dataset",
             expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
             hint="Give a dataset, or choose a criterion that needs only the weights.",
+        )
+    if spec.pruning.max_metric_drop is not None:
+        raise SpecError(
+            "without a dataset no metric is measured",
+            field="pruning.max_metric_drop",
+            received=f"{spec.pruning.max_metric_drop:g} and no dataset",
+            expected="a dataset to measure with",
         )
     for name in EPOCH_FIELDS:
         if getattr(spec.training, name) > 0:

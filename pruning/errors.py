@@ -2,7 +2,8 @@
 
     PruningError                 whatever the library refuses to do, with a reason
     ├── SpecError                a request that cannot be meant: value, pattern, combination
-    │   └── UnknownCriterionError    a criterion that is neither in the catalog nor callable
+    │   ├── UnknownCriterionError    a criterion that is neither in the catalog nor callable
+    │   └── InfeasibleError          targets that this model cannot reach within the other limits
     ├── ModelError               a model file or model that cannot be served
     │   └── NothingToPruneError      a sound model in which no channel may be removed
     ├── DataError                a dataset that does not fit itself or the model
@@ -80,6 +81,22 @@ class UnknownCriterionError(SpecError):
     code = "unknown-criterion"
 
 
+class InfeasibleError(SpecError):
+    """Say how near the targets can be reached, and what is in the way.
+
+    Attributes:
+        nearest: Field of a target → what is left at the nearest point that can be reached.
+        binding: The fields of the spec that are in the way, or `"model"` where its locked channels are.
+    """
+
+    code = "infeasible"
+
+    def __init__(self, message: str, *, nearest: dict[str, float], binding: tuple[str, ...], **details: str) -> None:
+        super().__init__(message, **details)
+        self.nearest = nearest
+        self.binding = binding
+
+
 class ModelError(PruningError):
     code = "unusable-model"
 
@@ -116,3 +133,21 @@ def first_line(error: Exception, max_length: int = 300) -> str:
     """Return the first line of a foreign error's message, or its class; Keras's often hold the whole config."""
     lines = str(error).strip().splitlines()
     return lines[0][:max_length] if lines else type(error).__name__
+
+
+def invalid_spec(error: Any, field: str) -> SpecError:
+    """Return what pydantic found wrong with a spec as our own error; it names the first field and tells of all.
+
+    Args:
+        error: A `pydantic.ValidationError`.
+        field: The spec's own name, such as `"pruning"`.
+    """
+    problems = error.errors()
+    where = [".".join(str(part) for part in (field, *problem["loc"])) for problem in problems]
+    said = [str(problem["msg"]).removeprefix("Value error, ") for problem in problems]
+    return SpecError(
+        "\n".join(f"{path}: {text}" for path, text in zip(where, said, strict=True)),
+        field=where[0],
+        received=repr(problems[0]["input"])[:200],
+        expected=str(problems[0].get("ctx", {}).get("expected") or said[0]),
+    )

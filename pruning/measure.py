@@ -1,20 +1,33 @@
-"""Params, multiply-accumulates and file bytes."""
+"""Params, multiply-accumulates, file bytes and seconds for one call."""
 
 from __future__ import annotations
 
 import math
+import statistics
 import tempfile
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from pruning.graph.groups import ChannelGraph, Keep
+from pruning.graph.models import require_graph
 from pruning.plan import LayerPlan
+from pruning.spec import Runtime
 
 
-def plan_layers(graph: ChannelGraph, keep: Keep) -> tuple[LayerPlan, ...]:
-    """Return one row for each layer that has weights, before and after a prune."""
+def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None = None) -> tuple[LayerPlan, ...]:
+    """Return one row for each layer that has weights, before and after a prune.
+
+    Args:
+        graph: The traced model.
+        keep: What stays of it.
+        why: Group → what decides how many of its channels stay.
+    """
     before, after = graph.stays({}), graph.stays(keep)
     params = graph.params(before), graph.params(after)
     macs = graph.macs(before), graph.macs(after)
@@ -23,6 +36,9 @@ def plan_layers(graph: ChannelGraph, keep: Keep) -> tuple[LayerPlan, ...]:
         if path not in params[0]:
             continue
         own = [axis.labels for axis in graph.axes_of(layer) if axis.role in ("out", "through")]
+        locked = graph.locked.get(path)
+        groups = graph.groups_along(own[-1]) if own else ()
+        reasons = [locked or "", *((why or {}).get(group.name, "") for group in groups)]
         rows.append(
             LayerPlan(
                 path=path,
@@ -33,7 +49,8 @@ def plan_layers(graph: ChannelGraph, keep: Keep) -> tuple[LayerPlan, ...]:
                 params_after=params[1][path],
                 macs_before=macs[0].get(path, 0),
                 macs_after=macs[1].get(path, 0),
-                locked=graph.locked.get(path),
+                locked=locked,
+                why="; ".join(dict.fromkeys(filter(None, reasons))),
             )
         )
     return tuple(rows)
@@ -84,3 +101,78 @@ def file_size_bytes(model: keras.Model) -> int:
         path = Path(directory) / "model.keras"
         model.save(path)
         return path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long a model takes.
+
+    Attributes:
+        seconds: Median of one call with `batch_size` samples.
+        spread: Half the range of the middle half of the calls, as a share of the median: what a difference
+            between two models has to exceed to mean anything.
+        runtime: What ran the model.
+        batch_size: Samples in one call.
+        num_calls: Calls that were timed.
+    """
+
+    seconds: float
+    spread: float
+    runtime: Runtime
+    batch_size: int
+    num_calls: int
+
+
+def latency(
+    model: keras.Model,
+    *,
+    batch_size: int = 1,
+    runtime: Runtime = "keras",
+    num_warmup: int = 3,
+    num_calls: int = 30,
+    max_seconds: float = 2.0,
+) -> Latency:
+    """Measure how long one call of a model takes on this machine, now.
+
+    Calls are timed one by one after a warm-up that also compiles; the median does not mind the few that
+    something else on the machine disturbs. Sizes that a model leaves open are taken as 64.
+
+    Args:
+        model: The model; it is called in inference mode.
+        batch_size: Samples in one call.
+        runtime: What runs the model.
+        num_warmup: Calls that are not timed.
+        num_calls: Calls that are timed at most, at least 5.
+        max_seconds: No further call is started after this time, once 5 calls are timed.
+    """
+    call = _RUNTIMES[runtime](model, _samples(model, batch_size))
+    for _ in range(max(1, num_warmup)):
+        call()
+    times: list[float] = []
+    end = time.perf_counter() + max_seconds
+    while len(times) < max(5, num_calls) and (len(times) < 5 or time.perf_counter() < end):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    quarters = statistics.quantiles(times, n=4)
+    spread = (quarters[2] - quarters[0]) / (2 * quarters[1])
+    return Latency(quarters[1], spread, runtime, batch_size, len(times))
+
+
+def _samples(model: keras.Model, batch_size: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    samples = []
+    for tensor in require_graph(model).inputs:
+        shape = (batch_size, *(64 if size is None else size for size in tensor.shape[1:]))
+        drawn = generator.normal(size=shape)
+        samples.append(np.abs(drawn).astype(tensor.dtype) if "int" in tensor.dtype else drawn.astype("float32"))
+    return samples
+
+
+def _with_keras(model: keras.Model, samples: list[np.ndarray]) -> Callable[[], Any]:
+    """Call the function that Keras compiles for `predict`; its result is on the host when it returns."""
+    inputs = keras.tree.pack_sequence_as(require_graph(model)._inputs_struct, samples)
+    return lambda: model.predict_on_batch(inputs)
+
+
+_RUNTIMES: dict[Runtime, Callable[[keras.Model, list[np.ndarray]], Callable[[], Any]]] = {"keras": _with_keras}

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 import keras
 
+from pruning.bounds import check_patterns, require_prunable
 from pruning.calibration import Calibration
 from pruning.compiling import Compiling
+from pruning.costs import Costs
 from pruning.data import Data
+from pruning.drop import Drop, WatchedMetric
+from pruning.feasibility import require_reachable
+from pruning.freezing import frozen
+from pruning.goals import measure_baseline, measured_latency
 from pruning.graph.groups import ChannelGraph
+from pruning.iterations import MAX_ITERATIONS, Iterations
 from pruning.measure import file_size_bytes
 from pruning.optimizer_state import has_state
 from pruning.plan import LayerPlan, PruningPlan, compose
@@ -24,16 +31,19 @@ from pruning.rebuild import copy_model
 from pruning.recovery import History, Recovery
 from pruning.report import PruningReport, Step, StepReport
 from pruning.scoring import looks_at_data, require_data
-from pruning.selection import Extent, check_patterns, describe, kept_channels, plan_prune, require_prunable
-from pruning.spec import PruningSpec, TrainingSpec
-from pruning.surgery import prune_channels
+from pruning.selection import describe, plan_prune, shown
+from pruning.spec import PruningSpec, TrainingSpec, checked
+from pruning.surgery import kept_channels, prune_channels
 
-_MAX_ITERATIONS = 1000
+MEASURED_TOLERANCE = {"target_file_bytes": 0.01, "target_latency": 0.05}
+"""How far what is measured may lie above a target: by the share of what else is in a file, and by noise."""
+
 _PHASES: dict[Step, Phase] = {
     "initial": "loading",
     "training": "training",
     "pruning": "pruning",
     "fine-tuning": "fine-tuning",
+    "restoring": "pruning",
     "post-training": "post-training",
 }
 
@@ -57,10 +67,10 @@ class PruningResult:
 
 def prune(
     model: keras.Model,
-    spec: PruningSpec,
+    spec: PruningSpec | Mapping[str, Any],
     data: Any = None,
     *,
-    training: TrainingSpec | None = None,
+    training: TrainingSpec | Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
     notes: tuple[str, ...] = (),
 ) -> PruningResult:
@@ -70,9 +80,9 @@ def prune(
 
     Args:
         model: A functional or Sequential model; not changed.
-        spec: What to remove and when to stop.
+        spec: What to remove and when to stop, as a spec or a dict of its fields.
         data: What `Data.of` takes; `None` prunes without training or metrics.
-        training: How to train; ignored without data.
+        training: How to train, likewise; ignored without data.
         on_progress: Called with a `Progress` at least once a step and epoch.
         notes: Lines for the report about what was done to the model before.
 
@@ -82,14 +92,15 @@ def prune(
     Raises:
         ModelError: The model has no graph that can be traced.
         NothingToPruneError: No channel can be removed.
-        SpecError: A pattern matches no layer, or Keras does not know a name.
+        SpecError: A spec is not valid, a pattern matches no layer, or Keras does not know a name.
+        InfeasibleError: A target cannot be reached, or already the first prune costs more than `max_metric_drop`.
         DataError: The data does not fit the model.
         TrainingError: Training diverged.
         CriterionError: The criterion returned something unusable.
         VerificationError: A pruned model was not proven right.
     """
-    spec = PruningSpec.model_validate(spec)
-    training = TrainingSpec() if training is None else TrainingSpec.model_validate(training)
+    spec = checked(PruningSpec, spec, "pruning")
+    training = checked(TrainingSpec, training or {}, "training")
     require_data(spec.criterion, data is not None)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
@@ -99,6 +110,7 @@ def prune(
     if data is not None:
         run.use(current, Data.of(data))
     run.measure("initial", current)
+    run.watch()
     run.train("training", current, run.training.epochs)
     current = run.prune_and_fine_tune(current)
     run.train("post-training", current, run.training.post_training_epochs)
@@ -122,14 +134,16 @@ class _Run:
     _recovery: Recovery | None = None
     _compiling: Compiling | None = None
     _data: Data | None = None
+    _watched: WatchedMetric | None = None
     _started: float = field(default_factory=time.monotonic)
     _done_units: float = 0.0
 
     def __post_init__(self) -> None:
         self.plan = describe(self.graph, {}, self.spec)
-        self._params_at_start = self.plan.params_before
-        self._channels_at_start = self.plan.num_channels_before
-        self._num_iterations = _num_iterations(self.spec)
+        costs = Costs(self.graph)
+        self._baseline = measure_baseline(self.graph, self.spec, costs)
+        require_reachable(self.graph, self.spec, self._baseline, costs)
+        self._iterations = Iterations(self.spec, self._baseline)
 
     def use(self, model: keras.Model, data: Data) -> None:
         """Train and measure with this data from now on."""
@@ -140,14 +154,28 @@ class _Run:
         self._data = self._compiling.fit_targets(data)
         self._recovery = Recovery(self.training, self._compiling, self._data)
 
+    def watch(self) -> None:
+        """Watch a metric from now on, if the spec asks for it."""
+        if self.spec.max_metric_drop is not None:
+            self._watched = WatchedMetric(self.spec, self.steps[-1].metrics)
+
     def prune_and_fine_tune(self, model: keras.Model) -> keras.Model:
         """Prune and fine-tune until a stop condition holds; the model is the pruned one."""
         graph = ChannelGraph(model)
-        for index in range(self._num_iterations or _MAX_ITERATIONS):
-            plan = plan_prune(graph, self.spec, self._extent(index), self._calibration(model))
+        reference = self.steps[-1].metrics
+        wanted: Mapping[str, int] = self._baseline.widths
+        count = self._iterations.count or MAX_ITERATIONS
+        for index in range(count):
+            extent = self._iterations.extent(index, self.plan.num_channels_after, wanted)
+            selection = plan_prune(graph, self.spec, extent, self._calibration(model))
+            plan, before, wanted = selection.plan, wanted, selection.wanted
             if plan.num_channels_after == plan.num_channels_before:
-                self.stopped_because = self._missed("no channel is left that the ratio and the limits allow to remove")
-                return model
+                if extent.scale > 0 and wanted == before:
+                    because = "no channel is left that the ratio and the limits allow to remove"
+                    self.stopped_because = self._missed(because)
+                    return model
+                continue
+            last = model, self.plan, self.iteration
             self.iteration = index + 1
             self._tell("pruning", 0.0)
             started = time.monotonic()
@@ -161,9 +189,25 @@ class _Run:
             self.measure("pruning", model, started, proof, plan.layers)
             self._done_units += 1
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)
+            if self._watched is not None and self.spec.max_metric_drop is not None:
+                drop = self._watched.drop(reference, self.steps[-1].metrics)
+                if drop.value > self.spec.max_metric_drop:
+                    return self._go_back(drop, *last)
             if self._reached_limit():
                 return model
-        self.stopped_because = self._missed(f"all {self._num_iterations or _MAX_ITERATIONS} iterations are done")
+        self.stopped_because = self._missed(f"all {count} iterations are done")
+        return model
+
+    def _go_back(self, drop: Drop, model: keras.Model, plan: PruningPlan, iteration: int | None) -> keras.Model:
+        """Deliver what was before the prune that cost too much."""
+        limit = f"max_metric_drop {self.spec.max_metric_drop:g}"
+        if iteration is None:
+            raise drop.infeasible(limit)
+        self.stopped_because = self._missed(
+            f"{limit}: {drop} in iteration {self.iteration}; the model of iteration {iteration} is delivered"
+        )
+        self.plan, self.iteration = plan, iteration
+        self.measure("restoring", model, time.monotonic())
         return model
 
     def _calibration(self, model: keras.Model) -> Calibration | None:
@@ -195,11 +239,12 @@ class _Run:
         def on_epoch(epoch: int, share: float, metrics: dict[str, float]) -> None:
             self._tell(_PHASES[step], share * num_epochs, epoch=epoch, num_epochs=num_epochs, metrics=metrics)
 
-        if step == "fine-tuning":
-            self._recovery.recalibrate(model)
         seed = 1000 * len(self.steps)
         name = f"{step} {self.iteration}" if step == "fine-tuning" else step
-        self.history[name] = self._recovery.train(model, num_epochs, seed, on_epoch)
+        with frozen(model, self.spec.freeze):
+            if step == "fine-tuning":
+                self._recovery.recalibrate(model)
+            self.history[name] = self._recovery.train(model, num_epochs, seed, on_epoch)
         self._done_units += num_epochs
         self.measure(step, model, started)
 
@@ -216,10 +261,11 @@ class _Run:
         metrics = {} if self._recovery is None else self._recovery.evaluate(model)
         row = StepReport(
             step=step,
-            iteration=self.iteration if step in ("pruning", "fine-tuning") else None,
+            iteration=self.iteration if step in ("pruning", "fine-tuning", "restoring") else None,
             params=self.plan.params_after,
             macs=self.plan.macs_after,
             file_bytes=self._file_bytes(model),
+            latency_seconds=self._latency(model),
             metrics=metrics,
             seconds=time.monotonic() - started,
             max_relative_difference=None if proof is None else proof.max_relative_difference,
@@ -272,37 +318,42 @@ class _Run:
             },
         )
 
-    def _extent(self, index: int) -> Extent:
-        """Return how far iteration `index` may go; without a ratio the way to the target is divided evenly."""
-        target, most = self.spec.target_params, self.spec.max_filters_removed
-        count = self._num_iterations
-        share = (index + 1) / count if count is not None and self.spec.ratio is None else 1.0
-        removed = self._channels_at_start - self.plan.num_channels_after
-        return Extent(
-            scale=_scale(self.spec, index),
-            min_params=None if target is None else math.floor(self._params_at_start * target**share),
-            max_removed_channels=None if most is None else int(most * share * self._channels_at_start) - removed,
-        )
+    def _latency(self, model: keras.Model) -> float | None:
+        return None if self.spec.target_latency is None else measured_latency(model, self.spec).seconds
 
     def _reached_limit(self) -> bool:
-        target, most = self.spec.target_params, self.spec.max_filters_removed
-        if target is not None and self.plan.params_after <= target * self._params_at_start:
-            self.stopped_because = f"target_params {target} is reached"
+        reached = [f"{name} {shown(target)}" for name, target in self.spec.targets.items()]
+        if reached and not self._unmet():
+            self.stopped_because = f"{' and '.join(reached)} {'is' if len(reached) == 1 else 'are'} reached"
             return True
-        removed = self._channels_at_start - self.plan.num_channels_after
-        if most is not None and removed + 1 > most * self._channels_at_start:
+        most, channels = self.spec.max_filters_removed, self._baseline.num_channels
+        if most is not None and channels - self.plan.num_channels_after + 1 > most * channels:
             self.stopped_because = f"max_filters_removed {most} is reached"
             return True
         return False
 
+    def _unmet(self) -> dict[str, float]:
+        """Return field of each target that is not met → what is left."""
+        last = self.steps[-1]
+        left = {
+            "target_params": last.params,
+            "target_macs": last.macs or 0,
+            "target_file_bytes": last.file_bytes,
+            "target_latency": last.latency_seconds or 0.0,
+        }
+        return {
+            name: left[name]
+            for name, goal in self._iterations.goals.items()
+            if left[name] > goal * (1 + MEASURED_TOLERANCE.get(name, 0.0))
+        }
+
     def _missed(self, because: str) -> str:
-        """Add to a reason for stopping that the target was not reached, if it was not."""
-        target, left = self.spec.target_params, self.plan.params_after / self._params_at_start
-        return (
-            because
-            if target is None or left <= target
-            else f"{because}; target_params {target} missed: {left:.4f} left"
-        )
+        """Add to a reason for stopping which targets were not reached."""
+        missed = [
+            f"{name} {shown(self.spec.targets[name])} missed: {left / self._baseline.amounts[name]:.4f} left"
+            for name, left in self._unmet().items()
+        ]
+        return "; ".join([because, *missed])
 
     def _units(self) -> float:
         """Return the whole work in epochs; a prune counts as one."""
@@ -311,31 +362,10 @@ class _Run:
         return ends + (1 + fine_tuning) * self._expected_iterations()
 
     def _expected_iterations(self) -> int:
-        count = self._num_iterations or _MAX_ITERATIONS
-        if self.spec.ratio is not None and self.spec.target_params is not None:
-            # Parameters fall with the square of the channels.
-            needed = math.log(self.spec.target_params) / (2 * math.log(1 - self.spec.ratio))
-            count = min(count, max(1, math.ceil(needed)))
-        return max(count if count < _MAX_ITERATIONS else 10, self.iteration or 0)
+        return max(self._iterations.expected(), self.iteration or 0)
 
     def _tell(self, phase: Phase, units_in_phase: float, **details: Any) -> None:
         fraction = min(1.0, (self._done_units + units_in_phase) / max(self._units(), 1.0))
         self.on_progress(
-            Progress(phase, fraction, iteration=self.iteration, num_iterations=self._num_iterations, **details)
+            Progress(phase, fraction, iteration=self.iteration, num_iterations=self._iterations.count, **details)
         )
-
-
-def _num_iterations(spec: PruningSpec) -> int | None:
-    """Return how many iterations there are at most, `None` where only a limit decides."""
-    if spec.schedule == "one_shot":
-        return 1
-    if spec.num_iterations is not None:
-        return spec.num_iterations
-    limited = spec.target_params is not None or spec.max_filters_removed is not None
-    return None if limited and spec.ratio is not None else 1
-
-
-def _scale(spec: PruningSpec, index: int) -> float:
-    if spec.schedule == "linear" and spec.num_iterations is not None:
-        return (spec.num_iterations - index) / spec.num_iterations
-    return 0.5**index if spec.schedule == "exponential" else 1.0

@@ -23,6 +23,7 @@ class GroupPlan(_Frozen):
     layers: tuple[str, ...] = Field(description="Paths of all layers that produce these channels.")
     num_channels: int = Field(ge=1)
     keep: tuple[int, ...] = Field(description="Indices that stay, ascending, within the group.")
+    why: str = Field(default="", description="What decides how many stay, such as `ratio 0.5`; of version 1, empty.")
 
     @model_validator(mode="after")
     def _check_keep(self) -> GroupPlan:
@@ -46,6 +47,7 @@ class LayerPlan(_Frozen):
     macs_before: int | None = Field(default=None, description="Multiply-accumulates for one sample.")
     macs_after: int | None = None
     locked: str | None = Field(default=None, description="Why the layer's channels cannot be removed.")
+    why: str = Field(default="", description="What decides how many channels stay: that of its groups, or `locked`.")
 
 
 class PruningPlan(_Frozen):
@@ -55,7 +57,7 @@ class PruningPlan(_Frozen):
     or a retrained model and is refused on any other.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = Field(default=2, description="Version 1 is the same without `why`.")
     fingerprint: str = Field(description="sha256 over layers, weight shapes and channel groups.")
     criterion: str
     groups: tuple[GroupPlan, ...]

@@ -18,7 +18,7 @@ from pruning.random_inputs import flat_arrays, relative_difference, usable_input
 from pruning.rebuild import copy_model, rebuild
 from pruning.reference import left_out
 from pruning.rules.parts import variables_of
-from pruning.selection import kept_channels
+from pruning.surgery import kept_channels
 from pruning.weights import read_weights
 
 TOLERANCE = 1e-5

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pruning.plan import LayerPlan
 from pruning.spec import PruningSpec, TrainingSpec
 
-Step = Literal["initial", "training", "pruning", "fine-tuning", "post-training"]
+Step = Literal["initial", "training", "pruning", "fine-tuning", "restoring", "post-training"]
 
 
 class StepReport(BaseModel):
@@ -22,6 +22,9 @@ class StepReport(BaseModel):
     params: int
     macs: int | None = Field(description="Multiply-accumulates for one sample; FLOPs are twice as many.")
     file_bytes: int = Field(description="Size as a .keras file without optimizer state.")
+    latency_seconds: float | None = Field(
+        default=None, description="Seconds for one call, where the spec has a target for it."
+    )
     metrics: dict[str, float] = Field(description="Loss and metrics on the validation set; empty without data.")
     seconds: float = Field(description="Time that the step took.")
     max_relative_difference: float | None = Field(

@@ -1,130 +1,149 @@
-"""From scores and targets to a plan: how many channels of each group stay, and which."""
+"""From ranking and targets to a plan: how many channels of each group stay, and which."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 
+from pruning.bounds import Bounds, bounds, check_patterns, require_prunable
 from pruning.calibration import Calibration
-from pruning.errors import NothingToPruneError, PlanError, SpecError
-from pruning.graph.groups import ChannelGraph, ChannelGroup, Keep
+from pruning.costs import Costs
+from pruning.feasibility import require_reachable
+from pruning.goals import Baseline, FileBytes, goals, limits, measure_baseline
+from pruning.graph.groups import ChannelGraph, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
+from pruning.ranking import Ranking
 from pruning.scoring import Scoring, looks_at_data, require_data
-from pruning.spec import PruningSpec
+from pruning.spec import PruningSpec, checked
+from pruning.speed import fast_enough
+from pruning.targets import Solution, solve
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How far one iteration may go.
+    """How far one prune may go.
 
     Attributes:
         scale: Factor on every ratio, from the schedule.
-        min_params: Stop removing once this many parameters are left; `None`: no target.
+        at_most: Field of a target → the most that may be left after this prune.
         max_removed_channels: Remove at most this many channels; `None`: no limit.
+        file_bytes: How large a file is for the bytes of the variables.
+        wanted: Group → the width that earlier prunes would have left without rounding up; `None`: its width now.
+        at_start: Group → its width before the first prune; `None`: its width now.
     """
 
     scale: float = 1.0
-    min_params: int | None = None
+    at_most: Mapping[str, float] = field(default_factory=dict)
     max_removed_channels: int | None = None
+    file_bytes: FileBytes = field(default_factory=FileBytes)
+    wanted: Mapping[str, int] | None = None
+    at_start: Mapping[str, int] | None = None
 
 
-def make_plan(model: keras.Model, spec: PruningSpec, data: Any = None) -> PruningPlan:
-    """Plan one prune: by `ratio` where one is given, otherwise just far enough to reach the target.
+@dataclass(frozen=True)
+class Selection:
+    """What one prune does.
 
-    The model is not changed.
+    Attributes:
+        plan: Which channels stay.
+        wanted: Group → the width that it would have without rounding up, for the next prune to go on from.
+    """
+
+    plan: PruningPlan
+    wanted: Mapping[str, int]
+
+
+def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: Any = None) -> PruningPlan:
+    """Plan one prune: by `ratio` where one is given, otherwise just far enough to reach the targets.
+
+    The model is not changed. A ratio stops at the targets.
 
     Args:
         model: A functional or Sequential model.
-        spec: What to remove.
+        spec: What to remove, as a spec or a dict of its fields; what speaks of iterations is ignored.
         data: What `Data.of` takes, for a criterion that looks at data; a loss is what the model is compiled with.
 
     Raises:
         ModelError: The model has no graph that can be traced.
         NothingToPruneError: No channel of the model can be removed.
-        SpecError: A pattern matches no layer.
+        SpecError: The spec is not valid, or a pattern matches no layer.
+        InfeasibleError: The targets cannot be reached.
         CriterionError: The criterion returned something unusable, or looks at data and there is none.
         DataError: The data does not fit the model.
     """
+    spec = checked(PruningSpec, spec, "pruning")
     require_data(spec.criterion, data is not None)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)
+    costs = Costs(graph)
+    baseline = measure_baseline(graph, spec, costs)
+    require_reachable(graph, spec, baseline, costs)
     calibration = None
     if looks_at_data(spec.criterion):
         calibration = Calibration.of(model, data, num_samples=spec.calibration_samples, seed=spec.seed)
-    return plan_prune(graph, spec, first_extent(graph, spec), calibration)
+    return plan_prune(graph, spec, final_extent(spec, baseline), calibration).plan
 
 
-def first_extent(graph: ChannelGraph, spec: PruningSpec) -> Extent:
-    """Return the extent of a single prune that goes all the way."""
-    params = sum(graph.params(graph.stays({})).values())
-    channels = sum(group.num_channels for group in graph.groups)
+def final_extent(spec: PruningSpec, baseline: Baseline) -> Extent:
+    """Return the extent of a prune that goes all the way."""
+    most = spec.max_filters_removed
     return Extent(
-        min_params=None if spec.target_params is None else math.floor(spec.target_params * params),
-        max_removed_channels=None if spec.max_filters_removed is None else int(spec.max_filters_removed * channels),
+        at_most=goals(spec, baseline),
+        max_removed_channels=None if most is None else int(most * baseline.num_channels),
+        file_bytes=baseline.file_bytes,
     )
 
 
 def plan_prune(
     graph: ChannelGraph, spec: PruningSpec, extent: Extent, calibration: Calibration | None = None
-) -> PruningPlan:
+) -> Selection:
     """Plan one prune of a traced model within an extent; `calibration` is for a criterion that looks at data."""
-    prunable = [group for group in graph.groups if _chosen(group, spec)]
-    counts = _solve(graph, prunable, {group.name: _ratio(group, spec) for group in prunable}, spec, extent)
-    scoring = Scoring(graph, spec.criterion, spec.seed, calibration)
+    costs = Costs(graph)
+    ranking = Ranking(graph, spec, Scoring(graph, spec.criterion, spec.seed, calibration), costs)
+    bounded = bounds(graph, spec, extent.wanted, extent.at_start)
+    order = ranking.order(bounded, extent.scale)
+    counted = limits(costs, extent.at_most, extent.file_bytes)
+    seconds = extent.at_most.get("target_latency")
+    begin = order if seconds is None or counted else order[:0]
+    solution = solve(begin, bounded, counted, extent.max_removed_channels)
+    if seconds is not None:
+        solution = fast_enough(graph, spec, bounded, order, solution, seconds, extent.max_removed_channels)
     keep = {
-        group.name: scoring.keep(group, counts[group.name])
-        for group in prunable
-        if counts[group.name] < group.num_channels
+        bound.group.name: ranking.keep(bound, int(width))
+        for bound, width in zip(bounded, solution.widths, strict=True)
+        if width < bound.group.num_channels
     }
-    return describe(graph, keep, spec)
+    plan = describe(graph, keep, spec, _why(spec, bounded, solution))
+    return Selection(
+        plan, {bound.group.name: int(width) for bound, width in zip(bounded, solution.wanted, strict=True)}
+    )
 
 
-def require_prunable(graph: ChannelGraph, spec: PruningSpec) -> None:
-    """Check that there is something to remove.
-
-    Raises:
-        NothingToPruneError: There is not.
-    """
-    if not any(_chosen(group, spec) and group.num_channels > spec.min_channels for group in graph.groups):
-        raise NothingToPruneError(
-            "No channel of the model can be removed.",
-            field="model" if not graph.groups else "pruning",
-            received=_why_nothing(graph),
-            expected="at least one prunable group with more than min_channels channels",
-            hint="Relax include, exclude or min_channels." if graph.groups else None,
-        )
-
-
-def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
-    """Check that each regular expression matches a layer.
-
-    Raises:
-        SpecError: One matches nothing.
-    """
-    paths = [path for path, _ in graph.records.layers.values()]
-    for field, patterns in (("include", spec.include), ("exclude", spec.exclude), ("ratios", list(spec.ratios))):
-        for pattern in patterns:
-            if not any(re.fullmatch(pattern, path) for path in paths):
-                raise SpecError(
-                    f"The pattern {pattern!r} matches no layer.",
-                    field=f"pruning.{field}",
-                    received=pattern,
-                    expected=f"a regular expression for whole layer paths such as {', '.join(paths[:5])}",
-                    hint="Patterns are matched with re.fullmatch; write '.*conv.*' to find a part.",
-                )
+def _why(spec: PruningSpec, bounded: list[Bounds], solution: Solution) -> dict[str, str]:
+    """Return group → what decided its width, in the words of the spec."""
+    reasons = {}
+    for bound, wanted, width in zip(bounded, solution.wanted, solution.widths, strict=True):
+        said = [bound.because]
+        if bound.ratio != 0:
+            if spec.scope == "global":
+                said.append("global ranking")
+            said += [f"{name} {shown(getattr(spec, name))}" for name in solution.stopped_by]
+            if width > wanted:
+                said.append(f"round_to {spec.round_to}")
+            if wanted == bound.least:
+                said.append(bound.least_because)
+        reasons[bound.group.name] = "; ".join(dict.fromkeys(filter(None, said)))
+    return reasons
 
 
-def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
-    """Write down which channels of a traced model stay."""
-    layers = plan_layers(graph, keep)
+def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec, why: Mapping[str, str] | None = None) -> PruningPlan:
+    """Write down which channels of a traced model stay, and what decided how many: `why`, by group."""
+    layers = plan_layers(graph, keep, why)
     return PruningPlan(
         fingerprint=graph.fingerprint,
         criterion=str(spec.model_dump(include={"criterion"})["criterion"]),
@@ -134,6 +153,7 @@ def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
                 layers=group.layers,
                 num_channels=group.num_channels,
                 keep=tuple(keep[group.name].tolist() if group.name in keep else range(group.num_channels)),
+                why=(why or {}).get(group.name, ""),
             )
             for group in graph.groups
         ),
@@ -145,32 +165,6 @@ def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec) -> PruningPlan:
     )
 
 
-def kept_channels(graph: ChannelGraph, plan: PruningPlan) -> Keep:
-    """Return what a plan keeps of a traced model.
-
-    Raises:
-        PlanError: The plan was made for another architecture.
-    """
-    if plan.fingerprint != graph.fingerprint:
-        raise PlanError(
-            "The plan was made for another architecture.",
-            field="plan",
-            received=f"a plan for fingerprint {plan.fingerprint[:12]}…",
-            expected=f"a plan for fingerprint {graph.fingerprint[:12]}…",
-            hint="Replay a plan on the model it was made for, or on one retrained from it.",
-        )
-    known = {group.name: group.num_channels for group in graph.groups}
-    if known != {group.name: group.num_channels for group in plan.groups}:
-        raise PlanError(
-            "The plan's channel groups are not those of the model.",
-            field="plan.groups",
-            received=", ".join(f"{group.name} ({group.num_channels})" for group in plan.groups),
-            expected=", ".join(f"{name} ({count})" for name, count in known.items()),
-            hint="Plans are not meant to be edited by hand.",
-        )
-    return {group.name: np.asarray(group.keep) for group in plan.groups}
-
-
 def _total(counts: Iterable[int | None]) -> int | None:
     total = 0
     for count in counts:
@@ -180,84 +174,6 @@ def _total(counts: Iterable[int | None]) -> int | None:
     return total
 
 
-def _matches(patterns: list[str], group: ChannelGroup) -> bool:
-    return any(re.fullmatch(pattern, path) for pattern in patterns for path in group.layers)
-
-
-def _chosen(group: ChannelGroup, spec: PruningSpec) -> bool:
-    return not _matches(spec.exclude, group) and (not spec.include or _matches(spec.include, group))
-
-
-def _ratio(group: ChannelGroup, spec: PruningSpec) -> float:
-    """Return the ratio for a group: by pattern, else by width, else the general one; 1 where a target decides."""
-    by_layer = [ratio for pattern, ratio in spec.ratios.items() if _matches([pattern], group)]
-    if by_layer:
-        return min(by_layer)
-    by_width = [row for row in spec.ratios_by_width if row.min_channels <= group.num_channels]
-    if by_width:
-        return max(by_width, key=lambda row: row.min_channels).ratio
-    if spec.ratio is not None:
-        return spec.ratio
-    return 1.0 if spec.target_params is not None or spec.max_filters_removed is not None else 0.0
-
-
-def _solve(
-    graph: ChannelGraph, prunable: list[ChannelGroup], ratios: dict[str, float], spec: PruningSpec, extent: Extent
-) -> dict[str, int]:
-    """Return how many channels of each group stay: the ratios, scaled down so as not to pass the extent."""
-
-    def counts(scale: float) -> dict[str, int]:
-        return {
-            group.name: min(
-                group.num_channels,
-                max(
-                    spec.min_channels,
-                    group.num_channels - math.floor(scale * ratios[group.name] * group.num_channels + 0.5),
-                ),
-            )
-            for group in prunable
-        }
-
-    def params(scale: float) -> int:
-        sizes = counts(scale)
-        stays = graph.stays({name: np.arange(size) for name, size in sizes.items()})
-        return sum(graph.params(stays).values())
-
-    def removed(scale: float) -> int:
-        sizes = counts(scale)
-        return sum(group.num_channels - sizes[group.name] for group in prunable)
-
-    scale = extent.scale
-    if extent.min_params is not None:
-        limit = extent.min_params
-        scale = min(scale, _smallest(lambda s: params(s) <= limit))
-    if extent.max_removed_channels is not None:
-        most = extent.max_removed_channels
-        if removed(scale) > most:
-            scale = min(scale, _largest(lambda s: removed(s) <= most))
-    return counts(scale)
-
-
-def _smallest(holds: Callable[[float], bool]) -> float:
-    """Return the smallest scale in 0..1 at which a monotone condition holds; 1 if it never does."""
-    low, high = 0.0, 1.0
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
-
-
-def _largest(holds: Callable[[float], bool]) -> float:
-    """Return the largest scale in 0..1 up to which a monotone condition holds; 0 if it never does."""
-    low, high = 0.0, 1.0
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
-
-
-def _why_nothing(graph: ChannelGraph) -> str:
-    if graph.groups:
-        return f"{len(graph.groups)} channel groups, all of them excluded or too narrow"
-    reasons = [f"{path}: {reason}" for path, reason in graph.locked.items()]
-    return "; ".join(reasons[:5]) or "no layer that makes channels is left to choose from"
+def shown(value: Any) -> str:
+    """Return the value of a field as a reason for reading gives it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pruning.catalog import CRITERIA
+from pruning.errors import invalid_spec
 
-Schedule = Literal["constant", "linear", "exponential", "one_shot"]
+SCHEDULES = ("constant", "linear", "exponential", "one_shot")
+Scope = Literal["local", "global"]
+Normalisation = Literal["none", "max", "mean", "sum", "l2", "standard", "rank"]
+Unit = Literal["channel", "param", "mac"]
+Runtime = Literal["keras"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 MAX_PATTERN_CHARACTERS = 256
-EXTENT = "ratio, target_params or max_filters_removed"
+TARGETS = ("target_params", "target_macs", "target_file_bytes", "target_latency")
+EXTENT = f"ratio, {', '.join(TARGETS)} or max_filters_removed"
 
 
 def _check_pattern(pattern: Any) -> Any:
@@ -36,17 +52,39 @@ def _check_criterion(criterion: Any) -> Any:
     return criterion
 
 
-def _criterion_name(criterion: Any) -> str:
-    return criterion if isinstance(criterion, str) else str(getattr(criterion, "__name__", type(criterion).__name__))
+def _check_schedule(schedule: Any) -> Any:
+    if callable(schedule) or (isinstance(schedule, str) and schedule in SCHEDULES):
+        return schedule
+    raise ValueError(f"unknown schedule {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+
+
+def _check_target(target: float) -> float:
+    if target >= 1 and (target == 1 or target != int(target)):
+        message = f"{target:g} is neither a share of the original nor a count"
+        expected = "a share above 0 and below 1, or a whole number above 1"
+        raise PydanticCustomError("target", "{message}", {"message": message, "expected": expected})
+    return target
+
+
+def _name(chosen: Any) -> str:
+    return chosen if isinstance(chosen, str) else str(getattr(chosen, "__name__", type(chosen).__name__))
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARACTERS), BeforeValidator(_check_pattern)]
 CriterionLike = Annotated[
     Any,
     BeforeValidator(_check_criterion),
-    PlainSerializer(_criterion_name, return_type=str),
+    PlainSerializer(_name, return_type=str),
     WithJsonSchema({"type": "string", "enum": list(CRITERIA)}),
 ]
+ScheduleLike = Annotated[
+    Any,
+    BeforeValidator(_check_schedule),
+    PlainSerializer(_name, return_type=str),
+    WithJsonSchema({"type": "string", "enum": list(SCHEDULES)}),
+]
+Target = Annotated[float, Field(gt=0), AfterValidator(_check_target)]
+"""Below 1 a share of the original, from 2 on a count."""
 
 
 class _Frozen(BaseModel):
@@ -60,6 +98,21 @@ class WidthRatio(_Frozen):
     ratio: float = Field(ge=0, lt=1, description="0 leaves groups of this width alone.")
 
 
+class LatencyTarget(_Frozen):
+    """The longest that one call of the model may take, on the machine that prunes."""
+
+    share: Ratio | None = Field(default=None, description="Share of what the original takes.")
+    seconds: float | None = Field(default=None, gt=0, description="Seconds for one call.")
+    runtime: Runtime = Field(default="keras", description="What runs the model.")
+    batch_size: int = Field(default=1, ge=1, le=65_536, description="Samples in one call.")
+
+    @model_validator(mode="after")
+    def _check_one(self) -> LatencyTarget:
+        if (self.share is None) == (self.seconds is None):
+            raise PydanticCustomError("latency", "give {expected}", {"expected": "either share or seconds"})
+        return self
+
+
 class PruningSpec(_Frozen):
     """What to remove, how much of it, and when to stop.
 
@@ -68,7 +121,13 @@ class PruningSpec(_Frozen):
     produce its channels: it is excluded when one of them is, included when one of them is, and takes
     the smallest ratio that one of them is given.
 
-    Say how far to go with at least one of `ratio`, `target_params` and `max_filters_removed`.
+    Say how far to go with at least one of `ratio`, the targets and `max_filters_removed`.
+
+    A target is the most that may be left: below 1 a share of the original, from 2 on a count. What is left
+    lies at most 1 % below the target that binds, or no group could have one step of its width back without
+    passing it. Where `ratio` is given as well, each prune goes by the ratio and the last one stops at the
+    target; otherwise the way to the target is divided over the iterations, evenly or by the schedule.
+    Several targets hold together.
     """
 
     criterion: CriterionLike = Field(
@@ -76,22 +135,66 @@ class PruningSpec(_Frozen):
         description="Name from the catalog; in the library also a Criterion, its class, or a function "
         "`(weights) -> importance`.",
     )
-    ratio: Ratio | None = Field(default=None, description="Fraction of each group's channels removed per iteration.")
+    scope: Scope = Field(
+        default="local",
+        description="local ranks the channels of each group among themselves; global ranks the channels of all "
+        "groups together, so that groups of little importance lose more.",
+    )
+    normalisation: Normalisation = Field(
+        default="mean",
+        description="What makes the importances of different groups comparable for a global ranking: division by "
+        "their max, mean, sum or l2 norm; standard, zero mean and unit deviation; rank, the share of the group's "
+        "channels that are less important; none.",
+    )
+    importance_per: Unit = Field(
+        default="channel",
+        description="What a global ranking weighs importance against: each channel alike, or the parameters or "
+        "multiply-accumulates that go with it.",
+    )
+    ratio: Ratio | None = Field(
+        default=None, description="Fraction of each group's channels removed per iteration; of all, where global."
+    )
     num_iterations: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Prune and fine-tune this often at most. Default: 1, or until the target is reached."
     )
-    target_params: Ratio | None = Field(default=None, description="Stop at this share of the parameters left.")
+    target_params: Target | None = Field(default=None, description="Most parameters left: a share, or a count.")
+    target_macs: Target | None = Field(
+        default=None, description="Most multiply-accumulates left for one sample: a share, or a count."
+    )
+    target_file_bytes: Target | None = Field(
+        default=None, description="Largest .keras file as delivered: a share of the original, or bytes."
+    )
+    target_latency: Ratio | LatencyTarget | None = Field(
+        default=None, description="Longest call of the model: a share of the original's time, or more exactly."
+    )
     max_filters_removed: Ratio | None = Field(
         default=None, description="Stop before a larger share of all prunable channels is removed."
     )
-    schedule: Schedule = Field(
+    max_metric_drop: float | None = Field(
+        default=None,
+        gt=0,
+        description="Stop and go back to the last model whose metric on the validation set is at most this much "
+        "worse than before pruning: 0.01 is one point of accuracy.",
+    )
+    metric: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, description="Which metric that is. Default: the first metric, or the loss if there is none."
+    )
+    schedule: ScheduleLike = Field(
         default="constant",
-        description="How `ratio` develops over the iterations: constant; linear, falling evenly; exponential, "
-        "halving each time; one_shot, everything in one iteration.",
+        description="How what each iteration removes develops: constant; linear, falling evenly; exponential, "
+        "halving each time; one_shot, everything in one iteration; in the library also a function "
+        "`(iteration from 1, num_iterations) -> factor`.",
     )
     include: list[Pattern] = Field(default=[], description="Prune only groups with a layer that matches one of these.")
     exclude: list[Pattern] = Field(default=[], description="Leave groups with a layer that matches one of these alone.")
-    ratios: dict[Pattern, Ratio] = Field(default={}, description="Ratio by layer; overrides `ratio` and widths.")
+    freeze: list[Pattern] = Field(
+        default=[],
+        description="Neither train layers that match one of these nor remove channels that they make or scale; "
+        "channels that they only read may go.",
+    )
+    ratios: dict[Pattern, Ratio] = Field(
+        default={}, description="Ratio by layer; overrides `ratio` and widths. Where global, the most of a group."
+    )
     ratios_by_width: list[WidthRatio] = Field(
         default=[], description="Ratio by number of channels: the row with the largest `min_channels` that fits."
     )
@@ -99,18 +202,53 @@ class PruningSpec(_Frozen):
     calibration_samples: int = Field(
         default=1024, ge=1, description="How many training samples a criterion that looks at data sees, at random."
     )
+    min_channels_by_layer: dict[Pattern, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="The same by layer; the largest that matches, or `min_channels`."
+    )
+    max_ratio: Ratio | None = Field(
+        default=None, description="Never remove a larger share of a group's channels, over all iterations."
+    )
+    round_to: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        description="Leave multiples of so many channels, rounded up, such as 8 for fast kernels; a group that "
+        "would not shrink keeps its width.",
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @property
+    def patterns(self) -> dict[str, list[str]]:
+        """The regular expressions, by the field that they stand in."""
+        return {
+            "include": self.include,
+            "exclude": self.exclude,
+            "freeze": self.freeze,
+            "ratios": list(self.ratios),
+            "min_channels_by_layer": list(self.min_channels_by_layer),
+        }
+
+    @property
+    def targets(self) -> dict[str, float | LatencyTarget]:
+        """The targets that are given, by field."""
+        return {name: value for name in TARGETS if (value := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _check_extent(self) -> PruningSpec:
-        how_far = (self.ratio, self.target_params, self.max_filters_removed)
-        if all(value is None for value in how_far) and not (self.ratios or self.ratios_by_width):
+        given = self.ratio is not None or self.max_filters_removed is not None or self.targets
+        if not given and not (self.ratios or self.ratios_by_width):
             raise PydanticCustomError("extent", "say how much to remove: give {expected}", {"expected": EXTENT})
-        if self.schedule == "linear" and self.num_iterations is None:
+        if (self.schedule == "linear" or callable(self.schedule)) and self.num_iterations is None:
             raise PydanticCustomError(
                 "num_iterations",
-                "schedule 'linear' ends at the last iteration: give num_iterations",
+                "this schedule ends at the last iteration: give num_iterations",
                 {"field": "num_iterations", "expected": "an integer at least 1 and at most 1000"},
+            )
+        if self.importance_per != "channel" and self.normalisation == "standard":
+            raise PydanticCustomError(
+                "normalisation",
+                "importances below zero cannot be weighed against a cost",
+                {"field": "normalisation", "expected": "another normalisation, or importance_per channel"},
             )
         return self
 
@@ -165,3 +303,18 @@ class TrainingSpec(_Frozen):
     max_train_samples: int | None = Field(default=None, ge=1, description="Train on a random subset of this size.")
     mixed_precision: bool = Field(default=False, description="Train in bfloat16 (CPU, TPU) or float16 (GPU).")
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+Spec = TypeVar("Spec", PruningSpec, TrainingSpec)
+
+
+def checked(kind: type[Spec], value: Any, field: str) -> Spec:
+    """Return a spec given as one, or as a dict of its fields.
+
+    Raises:
+        SpecError: It does not allow what is given.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise invalid_spec(error, field) from error

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.graph.groups import ChannelGraph
+from pruning.errors import PlanError
+from pruning.graph.groups import ChannelGraph, Keep
 from pruning.plan import PruningPlan
 from pruning.rebuild import Config, compile_like, rebuild
-from pruning.selection import kept_channels
 
 
 def apply_plan(model: keras.Model, plan: PruningPlan) -> keras.Model:
@@ -28,6 +28,32 @@ def apply_plan(model: keras.Model, plan: PruningPlan) -> keras.Model:
     """
     graph = ChannelGraph(model)
     return prune_channels(graph, graph.stays(kept_channels(graph, plan))).model
+
+
+def kept_channels(graph: ChannelGraph, plan: PruningPlan) -> Keep:
+    """Return what a plan keeps of a traced model.
+
+    Raises:
+        PlanError: The plan was made for another architecture.
+    """
+    if plan.fingerprint != graph.fingerprint:
+        raise PlanError(
+            "The plan was made for another architecture.",
+            field="plan",
+            received=f"a plan for fingerprint {plan.fingerprint[:12]}…",
+            expected=f"a plan for fingerprint {graph.fingerprint[:12]}…",
+            hint="Replay a plan on the model it was made for, or on one retrained from it.",
+        )
+    known = {group.name: group.num_channels for group in graph.groups}
+    if known != {group.name: group.num_channels for group in plan.groups}:
+        raise PlanError(
+            "The plan's channel groups are not those of the model.",
+            field="plan.groups",
+            received=", ".join(f"{group.name} ({group.num_channels})" for group in plan.groups),
+            expected=", ".join(f"{name} ({count})" for name, count in known.items()),
+            hint="Plans are not meant to be edited by hand.",
+        )
+    return {group.name: np.asarray(group.keep) for group in plan.groups}
 
 
 def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:

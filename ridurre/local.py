@@ -56,8 +56,8 @@ def prune(
 
     target = None if out is None else check_model_target(Path(out))
     options = given(pruning_options)
-    # Here, and only here, the criterion may be a function or an object.
-    own = {name: options.pop(name) for name in ("criterion",) if name in options}
+    # Here, and only here, the criterion may be a function or an object, and the schedule a function.
+    own = {name: options.pop(name) for name in ("criterion", "schedule") if name in options}
     spec = validated(PruningSpec, plain(options, "pruning") | own, "pruning")
     training_options = plain(given(training or {}), "training")
     if data is None:

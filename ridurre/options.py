@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pruning.errors import invalid_spec
 from ridurre.errors import InvalidOptionError
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -20,16 +21,29 @@ class PruningOptions(TypedDict, total=False):
     """What to remove, how much, and when to stop; see `PruningSpec` for each field."""
 
     criterion: Any
+    scope: str
+    normalisation: str
+    importance_per: str
     ratio: float | None
     num_iterations: int | None
     target_params: float | None
+    target_macs: float | None
+    target_file_bytes: float | None
+    target_latency: float | dict[str, Any] | None
     max_filters_removed: float | None
-    schedule: str
+    max_metric_drop: float | None
+    metric: str | None
+    schedule: Any
     include: list[str]
     exclude: list[str]
+    freeze: list[str]
     ratios: dict[str, float]
     ratios_by_width: list[dict[str, float]]
     min_channels: int
+    min_channels_by_layer: dict[str, int]
+    calibration_samples: int
+    max_ratio: float | None
+    round_to: int
     seed: int
 
 
@@ -85,14 +99,9 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
     try:
         return kind.model_validate(dict(options))
     except ValidationError as error:
-        problems = error.errors()
-        first = problems[0]
-        where = [".".join(str(part) for part in (field, *problem["loc"])) for problem in problems]
+        wrong = invalid_spec(error, field)
         raise InvalidOptionError(
-            "\n".join(f"{path}: {_message(problem['msg'])}" for path, problem in zip(where, problems, strict=True)),
-            field=where[0],
-            received=repr(first["input"])[:200],
-            expected=str(first.get("ctx", {}).get("expected") or _message(first["msg"])),
+            wrong.message, field=wrong.field, received=wrong.received, expected=wrong.expected
         ) from error
     except (OverflowError, RecursionError) as error:  # from compiling a pattern
         raise InvalidOptionError(
@@ -101,7 +110,3 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
             received=repr(dict(options))[:200],
             expected="regular expressions of reasonable size",
         ) from error
-
-
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ")

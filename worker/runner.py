@@ -100,7 +100,7 @@ def check_patterns_in_time(model: Any, spec: JobSpec) -> None:
     """
     from pruning.graph.groups import ChannelGraph
 
-    patterns = [*spec.pruning.include, *spec.pruning.exclude, *spec.pruning.ratios]
+    patterns = [pattern for patterns in spec.pruning.patterns.values() for pattern in patterns]
     paths = [path for path, _ in ChannelGraph(model).records.layers.values()] if patterns else []
 
     def out_of_time(*_: Any) -> None:

@@ -6,10 +6,11 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -44,6 +45,14 @@ class ChannelGroup:
         return len(self.channels)
 
 
+class VariableShape(NamedTuple):
+    """Shape of a variable, whether it is a weight, and the bytes of one entry."""
+
+    shape: tuple[int, ...]
+    is_weight: bool
+    item_bytes: int
+
+
 class ChannelGraph:
     """A traced model: its channel groups and everything that is counted or cut with them.
 
@@ -61,11 +70,13 @@ class ChannelGraph:
         self.channel_of, num_channels, self._reasons = _couple(self.records)
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self._axes_on = self._index()
-        self._variables: dict[int, list[tuple[tuple[int, ...], bool]]] = {}
+        self._variables: dict[int, list[VariableShape]] = {}
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
-        for group in self.groups:
+        self._group_of = np.zeros(num_channels, dtype=np.int64)  # 0: of no group
+        for number, group in enumerate(self.groups, start=1):
             self._position[group.channels] = np.arange(group.num_channels)
+            self._group_of[group.channels] = number
 
     def _index(self) -> dict[int, list[WeightAxis]]:
         """Return class → the weight axes on which its channels lie."""
@@ -110,6 +121,26 @@ class ChannelGraph:
         order = np.argsort(self._position[channels[here]], kind="stable")
         return here[order].reshape(group.num_channels, -1)
 
+    def multiplicities(self, labels: np.ndarray) -> np.ndarray:
+        """Return how a weight axis is made up: channels that always stay, then of each group how often each channel.
+
+        The axis has the size `m[0] + m[1:] @ widths` when the groups have these widths.
+
+        Args:
+            labels: Of a weight axis, shape `(axis size,)`.
+
+        Returns:
+            Counts, shape `(1 + num_groups,)`.
+        """
+        counts = np.bincount(self._group_of[self.channel_of[labels]], minlength=1 + len(self.groups))
+        counts[1:] //= np.array([group.num_channels for group in self.groups], dtype=np.int64)
+        return counts
+
+    def groups_along(self, labels: np.ndarray) -> tuple[ChannelGroup, ...]:
+        """Return the groups with channels among these labels, in the order of `groups`."""
+        numbers = np.unique(self._group_of[self.channel_of[labels]])
+        return tuple(self.groups[number - 1] for number in numbers if number > 0)
+
     def stays(self, keep: Keep) -> np.ndarray:
         """Return, for each label, whether it stays; shape `(num_labels,)`."""
         channel_stays = np.ones(len(self._class_of), dtype=bool)
@@ -148,7 +179,7 @@ class ChannelGraph:
     def fingerprint(self) -> str:
         """sha256 over layers, weight shapes and channel groups."""
         layers = [
-            [path, type(layer).__name__, [shape for shape, is_weight in self._variables_of(layer) if is_weight]]
+            [path, type(layer).__name__, [known.shape for known in self.counted_variables(layer) if known.is_weight]]
             for path, layer in self.records.layers.values()
         ]
         groups = [[group.name, list(group.layers), group.num_channels] for group in self.groups]
@@ -156,17 +187,18 @@ class ChannelGraph:
 
     def variable_shapes(self, layer: Any, stays: np.ndarray) -> list[tuple[int, ...]]:
         """Return the shapes that the layer's variables have when only these labels stay."""
-        shapes = [list(shape) for shape, _ in self._variables_of(layer)]
+        shapes = [list(known.shape) for known in self.counted_variables(layer)]
         for axis in self.axes_of(layer):
             shapes[axis.variable_index][axis.axis] = int(np.count_nonzero(stays[axis.labels]))
         return [tuple(shape) for shape in shapes]
 
-    def _variables_of(self, layer: Any) -> list[tuple[tuple[int, ...], bool]]:
-        """Return shape and whether it is a weight of its own, for each variable of a layer; Keras is slow to say."""
+    def counted_variables(self, layer: Any) -> list[VariableShape]:
+        """Return what is counted of a layer's own variables; Keras is slow to say, so it is asked once."""
         if id(layer) not in self._variables:
             weights = {id(weight) for weight in weights_of(layer)}
             self._variables[id(layer)] = [
-                (tuple(variable.shape), id(variable) in weights) for variable in variables_of(layer)
+                VariableShape(tuple(variable.shape), id(variable) in weights, _item_bytes(variable.dtype))
+                for variable in variables_of(layer)
             ]
         return self._variables[id(layer)]
 
@@ -185,7 +217,7 @@ class ChannelGraph:
         """Count the scalars in each layer's weights when only these labels stay."""
         counts: dict[str, int] = {}
         for path, layer in self.records.layers.values():
-            are_weights = [is_weight for _, is_weight in self._variables_of(layer)]
+            are_weights = [known.is_weight for known in self.counted_variables(layer)]
             if any(are_weights):
                 shapes = self.variable_shapes(layer, stays)
                 counts[path] = sum(math.prod(shape) for shape in itertools.compress(shapes, are_weights))
@@ -203,6 +235,12 @@ class ChannelGraph:
             before = counts.get(path, 0)
             counts[path] = None if used.positions is None or before is None else before + used.positions * size
         return counts
+
+
+def _item_bytes(dtype: Any) -> int:
+    """Return the bytes of one entry from the number of bits in a name such as `bfloat16`."""
+    bits = re.search(r"\d+", str(dtype))
+    return 1 if bits is None else max(1, int(bits.group()) // 8)
 
 
 def _couple(records: Records) -> tuple[np.ndarray, int, dict[int, str]]:

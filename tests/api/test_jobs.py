@@ -7,6 +7,7 @@ import pytest
 from jobs.record import JobError, Progress
 from jobs.status import JobStatus
 from jobs.stores.base import Outcome
+from pruning.spec import EXTENT
 from tests.api.conftest import Service, assert_problem
 from tests.uploads import HDF5
 
@@ -115,7 +116,7 @@ def test_a_spec_that_says_nothing_is_refused(service: Service) -> None:
     response = service.client.post("/v1/jobs", json=service.spec(pruning={}))
     problem = assert_problem(response, 422, "invalid-spec")
     assert "how much" in problem["detail"]
-    assert (problem["field"], problem["expected"]) == ("pruning", "ratio, target_params or max_filters_removed")
+    assert (problem["field"], problem["expected"]) == ("pruning", EXTENT)
 
 
 def test_a_linear_schedule_needs_its_end(service: Service) -> None:

@@ -14,7 +14,7 @@ from keras import layers, optimizers
 from pruning import PruningSpec, apply_plan, make_plan
 from pruning.graph.groups import ChannelGraph
 from pruning.rebuild import copy_model
-from pruning.selection import kept_channels
+from pruning.surgery import kept_channels
 from tests.pruning.models import blobs, same, values
 from tests.strategies import randomise
 

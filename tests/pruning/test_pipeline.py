@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, apply_plan, prune
-from pruning.errors import DataError, NothingToPruneError, SpecError, TrainingError
+from pruning.errors import DataError, InfeasibleError, NothingToPruneError, SpecError, TrainingError
 from pruning.progress import Progress
 from tests.pruning.models import blobs, residual, same, values
 from tests.strategies import randomise
@@ -84,8 +84,12 @@ def test_without_data_only_the_model_shrinks() -> None:
         ({"ratio": 0.2, "num_iterations": 2}, 2, "all 2 iterations are done"),
         ({"ratio": 0.5, "schedule": "one_shot", "num_iterations": 5}, 1, "all 1 iterations are done"),
         ({"ratio": 0.4, "num_iterations": 9, "min_channels": 4}, None, "no channel is left"),
-        ({"target_params": 0.001}, 1, "target_params 0.001 missed: 0.0"),
-        ({"ratio": 0.5, "target_params": 0.001}, None, "target_params 0.001 missed: 0.0"),
+        ({"ratio": 0.1, "target_params": 0.1, "num_iterations": 2}, 2, "target_params 0.1 missed: 0.6"),
+        ({"target_macs": 0.5, "target_params": 0.9}, 1, "target_params 0.9 and target_macs 0.5 are reached"),
+        ({"target_params": 1000, "num_iterations": 2}, 2, "target_params 1000 is reached"),
+        ({"target_file_bytes": 0.9}, 1, "target_file_bytes 0.9 is reached"),
+        ({"ratio": 0.3, "round_to": 4, "num_iterations": 3, "include": ["expand"]}, 2, "all 3 iterations are done"),
+        ({"ratio": 0.3, "max_ratio": 0.5, "num_iterations": 9}, 2, "no channel is left"),
     ],
 )
 def test_stop_conditions(asked: dict[str, object], iterations: int | None, because: str) -> None:
@@ -97,11 +101,75 @@ def test_stop_conditions(asked: dict[str, object], iterations: int | None, becau
 
 def test_schedules_shape_the_ratio() -> None:
     removed = {}
-    for schedule in ("constant", "linear", "exponential"):
+    for schedule in ("constant", "linear", "exponential", lambda iteration, num_iterations: iteration - 1.0):
         spec = PruningSpec(criterion="l1_norm", ratio=0.25, num_iterations=2, schedule=schedule, include=["expand"])
         plan = prune(residual(), spec).plan
-        removed[schedule] = 16 - len(plan.groups[1].keep)
-    assert removed == {"constant": 4 + 3, "linear": 4 + 2, "exponential": 4 + 2}
+        removed[spec.model_dump()["schedule"]] = 16 - len(plan.groups[1].keep)
+    assert removed == {"constant": 4 + 3, "linear": 4 + 2, "exponential": 4 + 2, "<lambda>": 0 + 4}
+
+
+def test_widths_that_are_rounded_do_not_stand_still() -> None:
+    """Each prune by itself would take less than a step; together they take several."""
+    for scope in ("local", "global"):
+        spec = PruningSpec(
+            criterion="l1_norm", scope=scope, ratio=0.2, round_to=8, num_iterations=5, include=["expand"]
+        )
+        assert len(prune(residual(), spec).plan.groups[1].keep) == 8
+
+
+def test_a_wrong_spec_is_one_of_our_errors() -> None:
+    with pytest.raises(SpecError, match="less than 1"):
+        prune(residual(), {"ratio": 2})
+    with pytest.raises(SpecError, match="Extra inputs") as caught:
+        prune(residual(), {"ratio": 0.5}, training={"epoch": 2})
+    assert caught.value.field == "training.epoch"
+
+
+def test_an_infeasible_target_is_refused_before_any_training() -> None:
+    with pytest.raises(InfeasibleError):
+        prune(residual(), {"target_params": 0.001}, blobs(), training={"epochs": 500})
+
+
+def test_frozen_layers_are_neither_trained_nor_pruned() -> None:
+    model = residual(compiled=True)
+    model.get_layer("project").trainable = False
+    result = prune(model, {"ratio": 0.5, "freeze": ["stem.*"]}, blobs(), training={"epochs": 1})
+    for name in ("stem", "stem_bn"):
+        before, after = (each.get_layer(name) for each in (model, result.model))
+        assert same([np.asarray(value) for value in before.variables], [np.asarray(value) for value in after.variables])
+    assert [layer.trainable for layer in result.model.layers] == [layer.trainable for layer in model.layers]
+    assert len(result.plan.groups[1].keep) == 8
+
+
+def test_the_last_model_within_the_metrics_drop_is_delivered() -> None:
+    spec = PruningSpec(criterion="l1_norm", ratio=0.3, max_metric_drop=0.05)
+    training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
+    result = prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
+    trained = next(step for step in result.report.steps if step.step == "training")
+    assert [step.step for step in result.report.steps][-2:] == ["pruning", "restoring"]
+    tried, delivered = result.report.steps[-2:]
+    assert tried.iteration == delivered.iteration + 1
+    assert trained.metrics["accuracy"] - tried.metrics["accuracy"] > 0.05
+    assert trained.metrics["accuracy"] - delivered.metrics["accuracy"] <= 0.05
+    assert "max_metric_drop 0.05: accuracy went from" in result.report.stopped_because
+    assert result.model.count_params() == delivered.params == result.plan.params_after
+
+
+def test_a_first_prune_that_costs_too_much_is_infeasible() -> None:
+    spec = PruningSpec(criterion="l1_norm", ratio=0.99, max_metric_drop=0.01, metric="accuracy")
+    training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
+    with pytest.raises(InfeasibleError, match="first prune") as caught:
+        prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
+    assert caught.value.binding == ("max_metric_drop",)
+
+
+@pytest.mark.parametrize(("data", "metric", "field"), [(False, None, "max_metric_drop"), (True, "beauty", "metric")])
+def test_a_metric_that_is_not_measured_cannot_be_watched(data: bool, metric: str | None, field: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        prune(
+            residual(compiled=True), {"ratio": 0.5, "max_metric_drop": 0.1, "metric": metric}, blobs() if data else None
+        )
+    assert caught.value.field == f"pruning.{field}"
 
 
 def test_several_inputs_and_outputs_by_name() -> None:

@@ -15,6 +15,8 @@ from pruning.graph.groups import ChannelGraph
 from pruning.selection import Extent, plan_prune
 from tests.pruning.models import residual
 
+NONE = "no ratio is given for it"
+
 
 def kept(spec: PruningSpec, model: keras.Model | None = None) -> dict[str, int]:
     return {group.name: len(group.keep) for group in make_plan(model or residual(), spec).groups}
@@ -34,6 +36,14 @@ def kept(spec: PruningSpec, model: keras.Model | None = None) -> dict[str, int]:
         ({"ratio": 0.5, "ratios_by_width": [{"min_channels": 9, "ratio": 0.75}]}, {"stem": 4, "expand": 4}),
         ({"ratio": 0.5, "ratios_by_width": [{"min_channels": 1, "ratio": 0}]}, {"stem": 8, "expand": 16}),
         ({"ratio": 0.5, "max_filters_removed": 0.25}, {"stem": 6, "expand": 12}),
+        ({"ratio": 0.5, "freeze": ["project"]}, {"stem": 8, "expand": 8}),
+        ({"ratio": 0.5, "freeze": ["stem_bn"]}, {"stem": 8, "expand": 8}),
+        ({"ratio": 0.5, "freeze": ["head"]}, {"stem": 4, "expand": 8}),
+        ({"ratio": 0.9, "min_channels": 2, "min_channels_by_layer": {"project": 5}}, {"stem": 5, "expand": 2}),
+        ({"ratio": 0.9, "max_ratio": 0.3}, {"stem": 6, "expand": 12}),
+        ({"ratio": 0.5, "round_to": 3}, {"stem": 6, "expand": 9}),
+        ({"ratio": 0.9, "round_to": 12}, {"stem": 8, "expand": 12}),
+        ({"ratio": 0.9, "round_to": 4, "min_channels": 5}, {"stem": 8, "expand": 8}),
     ],
 )
 def test_how_many_channels_stay(asked: dict[str, Any], expected: dict[str, int]) -> None:
@@ -53,7 +63,8 @@ def test_a_target_without_a_ratio_is_reached_and_no_channel_too_many_goes(target
 def test_a_ratio_stops_at_the_target() -> None:
     graph = ChannelGraph(residual())
     params = sum(graph.params(graph.stays({})).values())
-    plan = plan_prune(graph, PruningSpec(ratio=0.9), Extent(min_params=params * 3 // 4))
+    spec = PruningSpec(ratio=0.9, target_params=0.75)
+    plan = plan_prune(graph, spec, Extent(at_most={"target_params": params * 3 // 4})).plan
     assert params * 0.6 < plan.params_after <= params * 3 // 4
 
 
@@ -115,3 +126,29 @@ def test_l1_norm_keeps_the_largest_filters_of_all_coupled_layers() -> None:
     norms = np.abs(stem).sum(axis=(0, 1, 2)) + np.abs(project).sum(axis=(0, 1, 2))
     plan = make_plan(model, PruningSpec(criterion="l1_norm", ratio=0.5))
     assert list(plan.groups[0].keep) == sorted(np.argsort(norms)[-4:].tolist())
+
+
+@pytest.mark.parametrize(
+    ("asked", "whys"),
+    [
+        ({"ratio": 0.5}, ["ratio 0.5", "ratio 0.5"]),
+        ({"ratio": 0.5, "ratios": {"proj.*": 0.25}}, ["ratios 'proj.*' 0.25", "ratio 0.5"]),
+        ({"ratios_by_width": [{"min_channels": 9, "ratio": 0.5}]}, [NONE, "ratios_by_width 0.5 from 9"]),
+        ({"target_params": 0.5, "exclude": ["stem"]}, ["exclude 'stem'", "target_params 0.5"]),
+        ({"ratio": 0.9, "target_macs": 0.5}, ["ratio 0.9; target_macs 0.5", "ratio 0.9; target_macs 0.5"]),
+        ({"ratio": 0.9, "round_to": 8, "include": ["expand"]}, ["not in include", "ratio 0.9; round_to 8"]),
+        ({"ratio": 0.9, "min_channels": 5}, ["ratio 0.9; min_channels 5", "ratio 0.9; min_channels 5"]),
+        ({"ratio": 0.4, "freeze": ["stem_bn"], "scope": "global"}, ["freeze 'stem_bn'", "ratio 0.4; global ranking"]),
+    ],
+)  # fmt: skip
+def test_a_plan_says_why(asked: dict[str, Any], whys: list[str]) -> None:
+    plan = make_plan(residual(), {"criterion": "l1_norm", **asked})
+    assert [group.why for group in plan.groups] == whys
+    rows = {row.path: row for row in plan.layers}
+    assert rows["project"].why == whys[0]
+    assert rows["head"].why == "head is an output of the model"
+
+
+def test_a_wrong_spec_is_one_of_our_errors() -> None:
+    with pytest.raises(SpecError, match="less than 1"):
+        make_plan(residual(), {"ratio": 2})

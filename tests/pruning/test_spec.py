@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from pruning.spec import PruningSpec, TrainingSpec
+from pruning.errors import SpecError
+from pruning.spec import PruningSpec, TrainingSpec, checked
 
 pytestmark = pytest.mark.fast
 
@@ -17,6 +18,12 @@ pytestmark = pytest.mark.fast
         ({"ratio": 1}, "ratio"),
         ({"ratio": -0.1}, "ratio"),
         ({"target_params": 1.5}, "target_params"),
+        ({"target_macs": 1}, "target_macs"),
+        ({"target_latency": {}}, "target_latency"),
+        ({"target_latency": {"share": 0.5, "seconds": 1}}, "target_latency"),
+        ({"ratio": 0.5, "schedule": "sudden"}, "schedule"),
+        ({"ratio": 0.5, "round_to": 0}, "round_to"),
+        ({"ratio": 0.5, "min_channels_by_layer": {"(": 2}}, "min_channels_by_layer"),
         ({"ratio": 0.5, "criterion": "l7_norm"}, "criterion"),
         ({"ratio": 0.5, "exclude": ["(unclosed"]}, "exclude"),
         ({"ratio": 0.5, "num_iterations": 0}, "num_iterations"),
@@ -30,7 +37,10 @@ def test_nonsense_is_refused_by_field(wrong: dict[str, object], field: str) -> N
     assert field in {str(part) for part in caught.value.errors()[0]["loc"]}
 
 
-@pytest.mark.parametrize("wrong", [{}, {"schedule": "linear", "ratio": 0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"max_metric_drop": 0.01}, {"schedule": "linear", "ratio": 0.1}, {"schedule": lambda i, n: 1.0, "ratio": 0.1}],
+)
 def test_a_spec_says_how_far_to_go(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="give"):
         PruningSpec.model_validate(wrong)
@@ -55,3 +65,17 @@ def test_the_schema_lists_the_criteria() -> None:
 def test_training_takes_names_and_options() -> None:
     spec = TrainingSpec.model_validate({"optimizer": {"name": "sgd", "options": {"momentum": 0.9}}, "loss": "mse"})
     assert TrainingSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_importances_below_zero_are_not_weighed_against_costs() -> None:
+    with pytest.raises(ValidationError, match="below zero"):
+        PruningSpec(ratio=0.5, scope="global", normalisation="standard", importance_per="mac")
+
+
+def test_what_is_not_valid_is_one_of_our_errors() -> None:
+    with pytest.raises(SpecError, match="greater than 0") as caught:
+        checked(PruningSpec, {"ratio": -1, "rato": 2}, "pruning")
+    assert (caught.value.field, caught.value.received) == ("pruning.ratio", "-1")
+    assert "pruning.rato" in str(caught.value)
+    spec = PruningSpec(ratio=0.5)
+    assert checked(PruningSpec, spec, "pruning") == spec

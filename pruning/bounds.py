@@ -1,0 +1,167 @@
+"""How far each channel group may shrink, and which field of the spec says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pruning.errors import NothingToPruneError, SpecError
+from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.spec import PruningSpec
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a spec says of one channel group.
+
+    Attributes:
+        group: The group.
+        wanted: Channels that it would have by now if no width had been rounded up.
+        least: Fewest channels that may be left, before rounding up.
+        round_to: Widths are rounded up to multiples of so many.
+        ratio: Share of its channels that one prune removes; `None` where only the targets decide.
+        is_own: Whether the ratio is the group's own and not the general one.
+        because: What gives the ratio, or keeps the group whole, in words such as `ratio 0.5`.
+        least_because: What gives `least`, in words such as `min_channels 8`.
+    """
+
+    group: ChannelGroup
+    wanted: int
+    least: int
+    round_to: int
+    ratio: float | None
+    is_own: bool
+    because: str
+    least_because: str = ""
+
+    @property
+    def narrowest(self) -> int:
+        """The narrowest width that may be left."""
+        return int(self.rounded(np.array(self.least)))
+
+    def rounded(self, widths: np.ndarray) -> np.ndarray:
+        """Round widths up to what may be left."""
+        up: np.ndarray = np.minimum(-(-widths // self.round_to) * self.round_to, self.group.num_channels)
+        return up
+
+
+def bounds(
+    graph: ChannelGraph,
+    spec: PruningSpec,
+    wanted: Mapping[str, int] | None = None,
+    at_start: Mapping[str, int] | None = None,
+) -> list[Bounds]:
+    """Say how far each group of a graph may shrink, in the order of `graph.groups`.
+
+    Args:
+        graph: The traced model.
+        spec: What is asked.
+        wanted: Group → its width so far without rounding; default: the width it has.
+        at_start: Group → its width before the first iteration; default: the width it has.
+    """
+    made = []
+    for group in graph.groups:
+        now = group.num_channels if wanted is None else wanted[group.name]
+        first = group.num_channels if at_start is None else at_start[group.name]
+        kept_by = _kept_by(graph, group, spec)
+        if kept_by is not None:
+            made.append(Bounds(group, group.num_channels, group.num_channels, 1, 0.0, True, kept_by))
+            continue
+        least, says = _least(group, spec, first)
+        made.append(Bounds(group, now, min(now, least), spec.round_to, *_ratio(group, spec), says))
+    return made
+
+
+def require_prunable(graph: ChannelGraph, spec: PruningSpec) -> None:
+    """Check that there is something to remove.
+
+    Raises:
+        NothingToPruneError: There is not.
+    """
+    if not any(bound.narrowest < bound.group.num_channels for bound in bounds(graph, spec)):
+        raise NothingToPruneError(
+            "No channel of the model can be removed.",
+            field="model" if not graph.groups else "pruning",
+            received=_why_nothing(graph),
+            expected="at least one prunable group with more than min_channels channels",
+            hint="Relax include, exclude, freeze, min_channels or round_to." if graph.groups else None,
+        )
+
+
+def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
+    """Check that each regular expression matches a layer.
+
+    Raises:
+        SpecError: One matches nothing.
+    """
+    paths = [path for path, _ in graph.records.layers.values()]
+    for field, patterns in spec.patterns.items():
+        for pattern in patterns:
+            if not any(re.fullmatch(pattern, path) for path in paths):
+                raise SpecError(
+                    f"The pattern {pattern!r} matches no layer.",
+                    field=f"pruning.{field}",
+                    received=pattern,
+                    expected=f"a regular expression for whole layer paths such as {', '.join(paths[:5])}",
+                    hint="Patterns are matched with re.fullmatch; write '.*conv.*' to find a part.",
+                )
+
+
+def _kept_by(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec) -> str | None:
+    """Return what keeps a group whole, `None` if nothing does."""
+    for pattern in spec.exclude:
+        if _matches([pattern], group):
+            return f"exclude {pattern!r}"
+    if spec.freeze:
+        passing = {graph.records.layers[id(axis.layer)][0] for axis in graph.axes(group=group) if axis.role != "in"}
+        for pattern in spec.freeze:
+            if any(re.fullmatch(pattern, path) for path in passing):
+                return f"freeze {pattern!r}"
+    return "not in include" if spec.include and not _matches(spec.include, group) else None
+
+
+def _matches(patterns: Sequence[str], group: ChannelGroup) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in patterns for path in group.layers)
+
+
+def _least(group: ChannelGroup, spec: PruningSpec, num_at_start: int) -> tuple[int, str]:
+    """Return the fewest channels that a group may keep, and what says so."""
+    by_layer = [
+        (least, f"min_channels_by_layer {pattern!r} {least}")
+        for pattern, least in spec.min_channels_by_layer.items()
+        if _matches([pattern], group)
+    ]
+    least, says = max(by_layer, default=(spec.min_channels, f"min_channels {spec.min_channels}"))
+    if spec.max_ratio is not None:
+        return max((num_at_start - int(spec.max_ratio * num_at_start), f"max_ratio {spec.max_ratio:g}"), (least, says))
+    return least, says
+
+
+def _ratio(group: ChannelGroup, spec: PruningSpec) -> tuple[float | None, bool, str]:
+    """Return ratio, whether it is the group's own, and what gives it: a pattern, else the width, else the general one.
+
+    The ratio is `None` where a target decides.
+    """
+    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if _matches([pattern], group)]
+    if by_layer:
+        ratio, pattern = min(by_layer)
+        return ratio, True, f"ratios {pattern!r} {ratio:g}"
+    by_width = [row for row in spec.ratios_by_width if row.min_channels <= group.num_channels]
+    if by_width:
+        row = max(by_width, key=lambda row: row.min_channels)
+        return row.ratio, True, f"ratios_by_width {row.ratio:g} from {row.min_channels}"
+    if spec.ratio is not None:
+        return spec.ratio, False, f"ratio {spec.ratio:g}"
+    if spec.targets or spec.max_filters_removed is not None:
+        return None, False, ""
+    return 0.0, True, "no ratio is given for it"
+
+
+def _why_nothing(graph: ChannelGraph) -> str:
+    if graph.groups:
+        return f"{len(graph.groups)} channel groups, all of them excluded or too narrow"
+    reasons = [f"{path}: {reason}" for path, reason in graph.locked.items()]
+    return "; ".join(reasons[:5]) or "no layer that makes channels is left to choose from"

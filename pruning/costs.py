@@ -1,0 +1,98 @@
+"""What a model costs, as a function of its groups' widths alone: no model is built, no mask is drawn up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pruning.graph.groups import ChannelGraph
+
+
+class Costs:
+    """Parameters, multiply-accumulates and weight bytes of one model, counted from labels.
+
+    The size of a labelled weight axis is the sum, over the groups that lie on it, of their widths times how
+    often each channel lies there; a variable is a product of such sizes. All variables whose axes are alike
+    make one term, so that counting is a small matrix product and a sum, for many width vectors at once.
+
+    Args:
+        graph: The traced model.
+
+    Attributes:
+        widths: Channels of each group now, in the order of `graph.groups`, shape `(num_groups,)`.
+        uncounted: Path of a layer whose multiply-accumulates cannot be counted, or `None`.
+    """
+
+    def __init__(self, graph: ChannelGraph) -> None:
+        self.widths = np.array([group.num_channels for group in graph.groups], dtype=np.int64)
+        # Column 0 is an axis of size one, for variables with fewer axes than others.
+        self._columns: dict[bytes, int] = {}
+        self._sizes = [np.append(np.ones(1, dtype=np.int64), np.zeros(len(graph.groups), dtype=np.int64))]
+        params: dict[tuple[int, ...], int] = {}
+        size_bytes: dict[tuple[int, ...], int] = {}
+        macs: dict[tuple[int, ...], int] = {}
+        found: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}
+        for _, layer in graph.records.layers.values():
+            for index, variable in enumerate(graph.counted_variables(layer)):
+                axes, rest = found[id(layer), index] = self._term(graph, layer, index, variable.shape)
+                size_bytes[axes] = size_bytes.get(axes, 0) + rest * variable.item_bytes
+                if variable.is_weight:
+                    params[axes] = params.get(axes, 0) + rest
+        self.uncounted: str | None = None
+        for used in graph.records.multiplications:
+            axes, rest = found[id(used.layer), used.variable_index]
+            if used.positions is None:
+                self.uncounted = graph.records.layers[id(used.layer)][0]
+            else:
+                macs[axes] = macs.get(axes, 0) + used.positions * rest
+        self._matrix = np.stack(self._sizes)
+        self._params, self._bytes, self._macs = _Terms(params), _Terms(size_bytes), _Terms(macs)
+
+    def _term(
+        self, graph: ChannelGraph, layer: Any, variable_index: int, shape: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], int]:
+        """Return the columns of a variable's labelled axes, and the product of its other axes."""
+        labelled = {axis.axis: axis for axis in graph.axes_of(layer) if axis.variable_index == variable_index}
+        columns = []
+        for axis in labelled.values():
+            key = axis.labels.tobytes()
+            if key not in self._columns:
+                self._columns[key] = len(self._sizes)
+                self._sizes.append(graph.multiplicities(axis.labels))
+            columns.append(self._columns[key])
+        return tuple(sorted(columns)), math.prod(size for axis, size in enumerate(shape) if axis not in labelled)
+
+    def params(self, widths: np.ndarray) -> np.ndarray:
+        """Count the parameters of width vectors, shape `(..., num_groups)` to `(...)`."""
+        return self._params.total(self._axis_sizes(widths))
+
+    def macs(self, widths: np.ndarray) -> np.ndarray:
+        """Count the multiply-accumulates for one sample, shape `(..., num_groups)` to `(...)`."""
+        return self._macs.total(self._axis_sizes(widths))
+
+    def weight_bytes(self, widths: np.ndarray) -> np.ndarray:
+        """Count the bytes of all variables, shape `(..., num_groups)` to `(...)`."""
+        return self._bytes.total(self._axis_sizes(widths))
+
+    def _axis_sizes(self, widths: np.ndarray) -> np.ndarray:
+        sizes: np.ndarray = self._matrix[:, 0] + widths @ self._matrix[:, 1:].T
+        return sizes
+
+
+class _Terms:
+    """A sum of coefficients times products of axis sizes."""
+
+    def __init__(self, terms: dict[tuple[int, ...], int]) -> None:
+        rank = max((len(axes) for axes in terms), default=0)
+        self._columns = np.array([axes + (0,) * (rank - len(axes)) for axes in terms], dtype=np.int64)
+        self._columns = self._columns.reshape(len(terms), rank)
+        self._coefficients = np.fromiter(terms.values(), dtype=np.int64, count=len(terms))
+
+    def total(self, sizes: np.ndarray) -> np.ndarray:
+        products = np.ones((*sizes.shape[:-1], len(self._coefficients)), dtype=np.int64)
+        for columns in self._columns.T:
+            products *= sizes[..., columns]
+        total: np.ndarray = products @ self._coefficients
+        return total

@@ -1,0 +1,101 @@
+"""How much worse a pruned model is by one metric."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+
+from pruning.errors import InfeasibleError, SpecError
+from pruning.spec import PruningSpec
+
+_HIGHER_IS_BETTER = {"acc", "io_u", "binary_io_u", "mean_io_u", "one_hot_io_u", "one_hot_mean_io_u"}
+"""Metrics that Keras does not make from their names alone."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A metric before pruning and after a prune.
+
+    Attributes:
+        metric: Its name.
+        before: Its value before the first prune.
+        after: Its value after this prune and its fine-tuning.
+        value: By how much it is worse; negative where it is better.
+    """
+
+    metric: str
+    before: float
+    after: float
+    value: float
+
+    def infeasible(self, limit: str) -> InfeasibleError:
+        """Return the error for a drop that is too large from the first prune on."""
+        return InfeasibleError(
+            "Already the first prune costs more of the metric than is allowed.",
+            nearest={self.metric: self.after},
+            binding=("max_metric_drop",),
+            field="pruning.max_metric_drop",
+            received=f"{limit}, and {self}",
+            expected=f"at least {self.value:.4g}",
+            hint="Remove less in each iteration (num_iterations, ratio), or fine-tune for longer.",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.metric} went from {self.before:.4f} to {self.after:.4f}"
+
+
+class WatchedMetric:
+    """The metric that a spec watches.
+
+    Args:
+        spec: Which one.
+        measured: Metrics of the model by name; empty without data.
+
+    Raises:
+        SpecError: There is no data, no such metric, or nobody says in which direction it is better.
+    """
+
+    def __init__(self, spec: PruningSpec, measured: Mapping[str, float]) -> None:
+        self.name = spec.metric or next((name for name in measured if not _is_loss(name)), "loss")
+        if self.name not in measured:
+            raise SpecError(
+                "The model is not measured by this metric." if measured else "Without data no metric is measured.",
+                field="pruning.metric" if measured else "pruning.max_metric_drop",
+                received=self.name,
+                expected=f"one of {', '.join(measured)}" if measured else "data to measure with",
+                hint="Name it in training.metrics." if measured else None,
+            )
+        self._higher_is_better = _higher_is_better(self.name)
+
+    def drop(self, before: Mapping[str, float], after: Mapping[str, float]) -> Drop:
+        """Compare two measurements."""
+        worse = before[self.name] - after[self.name]
+        return Drop(self.name, before[self.name], after[self.name], worse if self._higher_is_better else -worse)
+
+
+def _is_loss(name: str) -> bool:
+    return name == "loss" or name.endswith("_loss")
+
+
+def _higher_is_better(name: str) -> bool:
+    """Tell by Keras's own word for each of its metrics, also for `<output>_<metric>` and `<metric>_<number>`."""
+    words = re.sub(r"_\d+$", "", name).split("_")
+    for start in range(len(words)):
+        suffix = "_".join(words[start:])
+        if suffix == "loss" or suffix in _HIGHER_IS_BETTER:
+            return suffix != "loss"
+        try:
+            direction = getattr(keras.metrics.get(suffix), "_direction", None)
+        except (TypeError, ValueError):
+            continue
+        if direction is not None:
+            return bool(direction == "up")
+    raise SpecError(
+        "It is not known whether more or less of this metric is better.",
+        field="pruning.metric",
+        received=name,
+        expected="the loss, or a metric of Keras's own, such as accuracy",
+    )

@@ -1,0 +1,141 @@
+"""What the targets of a spec come to for one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from pruning.costs import Costs
+from pruning.errors import SpecError
+from pruning.graph.groups import ChannelGraph
+from pruning.measure import Latency, file_size_bytes, latency
+from pruning.spec import LatencyTarget, PruningSpec
+from pruning.targets import Limit
+from pruning.weights import read_weights
+
+UNITS = {
+    "target_params": "parameters",
+    "target_macs": "multiply-accumulates",
+    "target_file_bytes": "bytes",
+    "target_latency": "seconds",
+}
+
+
+@dataclass(frozen=True)
+class FileBytes:
+    """How large a `.keras` file is for the bytes of the variables.
+
+    Attributes:
+        overhead: Bytes of everything else.
+        per_byte: Bytes for each byte of the variables: above 1 where the optimizer's state goes with them.
+    """
+
+    overhead: float = 0.0
+    per_byte: float = 1.0
+
+    @classmethod
+    def of(cls, model: keras.Model, file_bytes: int, weight_bytes: int) -> FileBytes:
+        """Take apart the size of a model's file."""
+        optimizer = getattr(model, "optimizer", None)
+        state = [] if optimizer is None or not optimizer.built else optimizer.variables
+        per_byte = 1 + sum(read_weights(variable).nbytes for variable in state) / max(1, weight_bytes)
+        return cls(file_bytes - per_byte * weight_bytes, per_byte)
+
+    def total(self, weight_bytes: Any) -> Any:
+        """Return the size of the file."""
+        return self.overhead + self.per_byte * weight_bytes
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A model before it is pruned.
+
+    Attributes:
+        amounts: Field of each target that is given → what the model has of it.
+        file_bytes: How large its file is for the bytes of its variables.
+        widths: Group → its number of channels.
+    """
+
+    amounts: Mapping[str, float]
+    file_bytes: FileBytes
+    widths: Mapping[str, int]
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of all groups."""
+        return sum(self.widths.values())
+
+
+def measure_baseline(graph: ChannelGraph, spec: PruningSpec, costs: Costs) -> Baseline:
+    """Count, and where a target needs it measure, what a model has before it is pruned.
+
+    Raises:
+        SpecError: Something that a target limits cannot be counted.
+    """
+    amounts, file_bytes = {}, FileBytes()
+    if spec.target_params is not None:
+        amounts["target_params"] = float(costs.params(costs.widths))
+    if spec.target_macs is not None or spec.importance_per == "mac":
+        if costs.uncounted is not None:
+            raise SpecError(
+                "The multiply-accumulates of the model cannot be counted.",
+                field="pruning.target_macs" if spec.target_macs is not None else "pruning.importance_per",
+                received=f"a model in which {costs.uncounted} has an output of unknown size",
+                expected="a model whose input shape is known but for the batch",
+                hint="Build the model for a fixed input size, or give target_params.",
+            )
+        amounts["target_macs"] = float(costs.macs(costs.widths))
+    if spec.target_file_bytes is not None:
+        size = file_size_bytes(graph.model)
+        amounts["target_file_bytes"] = float(size)
+        file_bytes = FileBytes.of(graph.model, size, int(costs.weight_bytes(costs.widths)))
+    if spec.target_latency is not None:
+        amounts["target_latency"] = measured_latency(graph.model, spec).seconds
+    return Baseline(
+        {name: amounts[name] for name in spec.targets},
+        file_bytes,
+        {group.name: group.num_channels for group in graph.groups},
+    )
+
+
+def measured_latency(model: keras.Model, spec: PruningSpec) -> Latency:
+    """Measure the latency that a spec limits."""
+    wanted = _latency_target(spec)
+    return latency(model, batch_size=wanted.batch_size, runtime=wanted.runtime)
+
+
+def _latency_target(spec: PruningSpec) -> LatencyTarget:
+    asked = spec.target_latency
+    return asked if isinstance(asked, LatencyTarget) else LatencyTarget(share=asked)
+
+
+def goals(spec: PruningSpec, baseline: Baseline) -> dict[str, float]:
+    """Return field of each target → the most that may be left."""
+    found: dict[str, float] = {}
+    for name, target in spec.targets.items():
+        if name == "target_latency":
+            asked = _latency_target(spec)
+            found[name] = asked.seconds or (asked.share or 1.0) * baseline.amounts[name]
+        else:
+            assert not isinstance(target, LatencyTarget)
+            found[name] = float(int(target * baseline.amounts[name])) if target < 1 else target
+    return found
+
+
+def limits(costs: Costs, at_most: Mapping[str, float], file_bytes: FileBytes) -> list[Limit]:
+    """Return the limits that can be counted; latency is none of them.
+
+    Args:
+        costs: Of the model that is to be pruned.
+        at_most: Field of a target → the most that may be left.
+        file_bytes: How large a file is for the bytes of the variables.
+    """
+    counts = {
+        "target_params": costs.params,
+        "target_macs": costs.macs,
+        "target_file_bytes": lambda widths: file_bytes.total(costs.weight_bytes(widths)),
+    }
+    return [Limit(name, at_most[name], count) for name, count in counts.items() if name in at_most]
