@@ -10,7 +10,7 @@ import numpy as np
 
 def read_weights(variable: Any) -> np.ndarray:
     """Return the value of a variable for reading only, without a copy where the backend's memory allows it."""
-    tensor = keras.ops.stop_gradient(variable)
+    tensor = keras.ops.stop_gradient(variable.value)
     try:
         return np.from_dlpack(tensor)
     except (AttributeError, BufferError, RuntimeError, TypeError, ValueError):

@@ -248,13 +248,16 @@ def _couple(records: Records) -> tuple[np.ndarray, int, dict[int, str]]:
     fixed = list(records.fixed)
     firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for first, second, path in records.ties:
-        first, second = (side.reshape(-1) for side in np.broadcast_arrays(first, second))
+        if first.shape != second.shape:
+            first, second = np.broadcast_arrays(first, second)
+        first, second = first.reshape(-1), second.reshape(-1)
         free = (first != 0) & (second != 0)
         firsts.append(first[free])
         seconds.append(second[free])
-        lone = np.where(first == 0, second, first)[~free]
-        if np.any(lone):
-            fixed.append((lone, f"{path} joins it with channels that must stay"))
+        if not free.all():
+            lone = np.where(first == 0, second, first)[~free]
+            if np.any(lone):
+                fixed.append((lone, f"{path} joins it with channels that must stay"))
     rows, columns = np.concatenate(firsts), np.concatenate(seconds)
     size = records.num_labels
     matrix = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(size, size))

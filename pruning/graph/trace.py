@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,6 +13,8 @@ from pruning.graph.models import call_nodes, functional_graph, require_graph
 from pruning.rules import RULES
 from pruning.rules.context import Call, Context, Labels, LockedError, Place, Records, Shape, Tensor
 from pruning.rules.parts import weights_of
+
+_TOP = Call()
 
 
 def trace(model: keras.Model) -> Records:
@@ -34,7 +35,7 @@ def trace(model: keras.Model) -> Records:
     return records
 
 
-def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer: Call | None = None) -> list[Tensor]:
+def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer: Call = _TOP) -> list[Tensor]:
     known = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
     shapes = _Shapes(graph, [tensor.shape for tensor in inputs])
 
@@ -44,7 +45,7 @@ def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer
     for node in call_nodes(graph):
         operation = node.operation
         path = prefix + operation.name
-        call = replace(outer or Call(), args=node.arguments.args, kwargs=node.arguments.kwargs, traced=traced)
+        call = Call(node.arguments.args, node.arguments.kwargs, traced, outer.times, outer.held)
         for mask in call.masks:
             records.fixed.append((traced(mask).labels, f"{path} takes it as a mask"))
         arguments = [traced(symbol) for symbol in tensors_of(operation, call)]
@@ -87,12 +88,12 @@ def _call(
 
 def _origin(operation: Any, number: int, inputs: list[Tensor], shapes: list[Shape]) -> Place | None:
     """Return where the values of a call's output were to be had before, if the call only rearranges them."""
-    if len(inputs) != 1 or len(shapes) != 1 or list(getattr(operation, "weights", ())):
+    if len(inputs) != 1 or len(shapes) != 1:
         return None
     (tensor,), (shape,) = inputs, shapes
     sizes, made = [size for size in tensor.shape if size is not None], [size for size in shape if size is not None]
     known = len(sizes) == len(tensor.shape) and len(made) == len(shape)
-    if not known or sizes == made or math.prod(sizes) != math.prod(made):
+    if not known or sizes == made or math.prod(sizes) != math.prod(made) or list(getattr(operation, "weights", ())):
         return None
     varying = [axis for axis, size in enumerate(tensor.labels.shape) if size > 1]
     if tensor.origin is not None or len(varying) != 1:

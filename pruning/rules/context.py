@@ -250,6 +250,8 @@ class Call:
     def masks(self) -> list[Any]:
         """The tensors that only say which entries count; most of them are put there by Keras itself."""
         named = [value for name, value in self.kwargs.items() if name == "mask" or name.endswith("_mask")]
+        if not named:
+            return []
         return [tensor for tensor in keras.tree.flatten(named) if isinstance(tensor, keras.KerasTensor)]
 
     @cached_property
@@ -364,10 +366,11 @@ class Context:
         """Say which channels lie along an axis of a variable; `None` variables (no bias) are passed over."""
         if variable is None:
             return
-        axis %= len(variable.shape)
-        if len(labels) != variable.shape[axis]:
+        shape = variable.shape
+        axis %= len(shape)
+        if len(labels) != shape[axis]:
             raise LockedError(
-                f"{variable.path} has size {variable.shape[axis]} on axis {axis} where its rule expects {len(labels)}"
+                f"{variable.path} has size {shape[axis]} on axis {axis} where its rule expects {len(labels)}"
             )
         index = self._index(variable)
         self._spoken_of.add(index)
@@ -486,10 +489,13 @@ class Context:
         size = tensor.shape[axis]
         if size is None:
             raise LockedError("the number of channels of its input is not known")
-        rows = np.moveaxis(tensor.labels, axis, -1).reshape(-1, tensor.labels.shape[axis])
-        if len(rows) > 1:
+        if tensor.labels.size == tensor.labels.shape[axis]:
+            row = tensor.labels.reshape(-1)
+        else:
+            rows = np.moveaxis(tensor.labels, axis, -1).reshape(-1, tensor.labels.shape[axis])
             self.tie(rows[:1], rows[1:])
-        labels: Labels = np.broadcast_to(rows[0], (size,))
+            row = rows[0]
+        labels: Labels = row if len(row) == size else np.broadcast_to(row, (size,))
         self._followed.append((tensor, axis, labels))
         return labels
 

@@ -37,11 +37,14 @@ def variables_of(layer: Any) -> list[Any]:
 
     Keras does not count such states as variables, but the layer's next output depends on them.
     """
+    own = _own(layer, getattr(layer, "variables", ()))
     states = getattr(layer, "states", None) if isinstance(layer, layers.RNN) else None
-    return [*_own(layer, getattr(layer, "variables", ())), *keras.tree.flatten(states or [])]
+    return [*own, *keras.tree.flatten(states)] if states else own
 
 
 def _own(layer: Any, variables: Iterable[Any]) -> list[Any]:
+    if type(layer) not in PARTS:
+        return list(variables)
     held = {id(variable) for part in parts_of(layer) for variable in part.variables}
     return [variable for variable in variables if id(variable) not in held]
 
