@@ -1,11 +1,12 @@
-"""A model file → a model, or a clear refusal."""
+"""Loading: inspect, repair what Keras 2 wrote, let Keras build it, check the weights."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 import warnings
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import keras
 import numpy as np
 
 from pruning.errors import ModelError
+from pruning.load.archive import ModelFile
+from pruning.load.refusals import refuse
+from pruning.load.repairs import repaired
+from pruning.load.weight_paths import NOTE, move_weights
 from pruning.weights import read_weights
 
 _SUFFIXES = {b"PK\x03\x04": ".keras", b"\x89HDF": ".h5"}
@@ -20,6 +25,7 @@ _KERAS_ERRORS = (
     AttributeError, ImportError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError
 )  # fmt: skip
 """What Keras raises on files it cannot load."""
+_MISSING = re.compile(r"Could not locate (class|function) '[^']{1,80}'|Unknown layer: '?[^'.]{1,80}'?")
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,28 @@ def load(path: str | Path) -> LoadedModel:
         named = path if path.suffix == _SUFFIXES[magic] else Path(directory, "model").with_suffix(_SUFFIXES[magic])
         if named != path:
             named.symlink_to(path.absolute())
-        loaded = _load(named)
+        try:
+            ready, notes = _prepare(named, Path(directory))
+        except (*_KERAS_ERRORS, zipfile.BadZipFile, RecursionError) as error:
+            raise _refusal(error) from error
+        if magic == b"\x89HDF" and path.suffix == ".keras":
+            notes = ("repaired: HDF5 content in a file named .keras is read as HDF5", *notes)
+        loaded = _load(ready)
     _check(loaded.model)
-    return loaded
+    return LoadedModel(loaded.model, (*notes, *loaded.notes))
+
+
+def _prepare(path: Path, directory: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return a file that Keras 3 reads as it was meant, and what had to be repaired."""
+    file = ModelFile.read(path)
+    refuse(file.config)
+    if not file.from_keras_2:
+        return path, ()
+    config, notes = repaired(file.config)
+    if notes:
+        file = replace(file, path=file.write(config, directory))
+    moved = file.with_weights(move_weights, directory)
+    return (moved, (*notes, NOTE)) if moved else (file.path, notes)
 
 
 def _load(path: Path) -> LoadedModel:
@@ -83,7 +108,7 @@ def _load(path: Path) -> LoadedModel:
         try:
             model = keras.saving.load_model(path, compile=False)
         except _KERAS_ERRORS as error:
-            raise _refusal(path, error) from error
+            raise _refusal(error) from error
     return LoadedModel(model, (f"the model's compile settings could not be restored: {_brief(compiled_error)}",))
 
 
@@ -109,15 +134,15 @@ def _by_name(metrics: Any) -> Any:
     return metrics
 
 
-def _refusal(path: Path, error: Exception) -> ModelError:
+def _refusal(error: Exception) -> ModelError:
     text = str(error)
-    if "No model config found" in text or "no model_config" in text:
+    if _MISSING.search(text):
         return ModelError(
-            "The file holds weights only.",
+            "The model holds a class or function that is not Keras's own.",
             field="model",
-            received="an HDF5 file without a model",
-            expected="a whole model: architecture and weights",
-            hint="Build the model, load these weights into it, and save it with model.save('model.keras').",
+            received=_brief(error),
+            expected="a functional or sequential model of Keras's own layers",
+            hint="Custom layers, functions and subclassed models cannot be served: replace them by Keras's own layers.",
         )
     return ModelError(
         "Keras cannot load the model.",
@@ -144,6 +169,6 @@ def _check(model: keras.Model) -> None:
 def _brief(error: Exception) -> str:
     """Return what Keras says, without the config that its messages often hold."""
     text = str(error)
-    missing = re.search(r"Could not locate (class|function) '[^']{1,80}'|Unknown layer: '?[^'.]{1,80}'?", text)
+    missing = _MISSING.search(text)
     lines = [missing.group()] if missing else text.strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"

@@ -1,0 +1,148 @@
+"""A model file as it lies on disk: HDF5 or zip, its config, and a repaired copy of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from pruning.errors import ModelError
+
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_MAX_JSON_BYTES = 1 << 26
+_MAX_EXPANSION = 1100  # deflate's own limit is 1032
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a file says of its model.
+
+    Attributes:
+        path: Where it is; its suffix tells its format.
+        config: Class name and config of the model.
+        keras_version: What wrote it, `""` where the file does not say.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    keras_version: str
+
+    @classmethod
+    def read(cls, path: Path) -> ModelFile:
+        """Read a `.keras` or `.h5` file.
+
+        Raises:
+            ModelError: It holds no model, more than one, or a pickle.
+            OSError, ValueError: It is damaged.
+        """
+        return cls(path, *(_read_hdf5(path) if path.suffix == ".h5" else _read_zip(path)))
+
+    @property
+    def from_keras_2(self) -> bool:
+        """Whether a Keras before 3 wrote it: the oldest files name no version."""
+        return not self.keras_version or int(self.keras_version.split(".")[0]) < 3
+
+    def write(self, config: dict[str, Any], directory: Path) -> Path:
+        """Write a copy of the file with another config."""
+        copy = directory / f"repaired{self.path.suffix}"
+        if self.path.suffix == ".h5":
+            shutil.copyfile(self.path, copy)
+            with h5py.File(copy, "r+") as file:
+                file.attrs["model_config"] = json.dumps(config).encode()
+            return copy
+        return _copy_zip(self.path, copy, {_CONFIG: json.dumps(config).encode()})
+
+    def with_weights(self, change: Callable[[Path], bool], directory: Path) -> Path | None:
+        """Write a copy of a zip with its weights file changed, or return `None` where nothing was to change."""
+        if self.path.suffix == ".h5":
+            return None
+        weights = directory / _WEIGHTS
+        with zipfile.ZipFile(self.path) as archive:
+            if _WEIGHTS not in archive.namelist():
+                return None
+            with archive.open(_WEIGHTS) as source, weights.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        if not change(weights):
+            return None
+        return _copy_zip(self.path, directory / "moved.keras", {_WEIGHTS: weights})
+
+
+def _read_hdf5(path: Path) -> tuple[dict[str, Any], str]:
+    with h5py.File(path, "r") as file:
+        config, version = (file.attrs.get(name) for name in ("model_config", "keras_version"))
+        if config is None:
+            raise ModelError(
+                "The file holds weights only.",
+                field="model",
+                received="an HDF5 file without a model",
+                expected="a whole model: architecture and weights",
+                hint="Build the model, load these weights into it, and save it with model.save('model.keras').",
+            )
+    return json.loads(config), _text(version)
+
+
+def _read_zip(path: Path) -> tuple[dict[str, Any], str]:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        _check_members(archive, names)
+        if _CONFIG not in names:
+            raise _no_model(f"a zip without {_CONFIG}", "Save the model with model.save('model.keras').")
+        config = json.loads(_read_json(archive, _CONFIG))
+        metadata = json.loads(_read_json(archive, _METADATA)) if _METADATA in names else {}
+    return config, _text(metadata.get("keras_version"))
+
+
+def _check_members(archive: zipfile.ZipFile, names: list[str]) -> None:
+    if any(name.endswith("data.pkl") for name in names):
+        raise _no_model(
+            "a PyTorch checkpoint", "Convert the network to Keras 3 and save it with model.save('model.keras')."
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _no_model(f"a zip with more than one {twice[0]!r}", "Save the model anew with model.save('model.keras').")
+    for info in archive.infolist():
+        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1):
+            raise _no_model(f"a zip whose {info.filename!r} cannot be as long as it says", "Save the model anew.")
+        with archive.open(info) as member:
+            if info.filename.startswith("model.weights") and member.read(1) == b"\x80":
+                raise _no_model(f"a pickle as {info.filename!r}", "Save the model anew with Keras 3: pickles run code.")
+
+
+def _no_model(received: str, hint: str) -> ModelError:
+    return ModelError(
+        "The file is not a Keras model.",
+        field="model",
+        received=received,
+        expected="a .keras archive or an HDF5 file",
+        hint=hint,
+    )
+
+
+def _read_json(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _MAX_JSON_BYTES:
+        raise ValueError(f"{name} is longer than {_MAX_JSON_BYTES} bytes")
+    return archive.read(name)
+
+
+def _copy_zip(source: Path, target: Path, changed: dict[str, bytes | Path]) -> Path:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = changed.get(name)
+            if isinstance(content, Path):
+                new.write(content, name)
+            elif content is not None:
+                new.writestr(name, content)
+            else:
+                with old.open(name) as member, new.open(name, "w", force_zip64=True) as copy:
+                    shutil.copyfileobj(member, copy)
+    return target
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")
