@@ -5,10 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-CLASSICS = (
-    "VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "InceptionV3", "Xception",
-)  # fmt: skip
-
 _SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 
 _LAYERS_WITH_SCALES = (
