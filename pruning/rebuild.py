@@ -41,7 +41,11 @@ class Rebuilt:
     @property
     def variables(self) -> Pairs:
         """Each variable of the layers with its copy."""
-        return [pair for leaf, copy in self.leaves for pair in zip(variables_of(leaf), variables_of(copy), strict=True)]
+        return [
+            pair
+            for leaf, copy in self.leaves
+            for pair in zip(variables_of(leaf), _counterparts(leaf, copy), strict=True)
+        ]
 
 
 def copy_model(model: keras.Model) -> keras.Model:
@@ -122,10 +126,10 @@ class _Copies:
     def values(self, change: Change) -> Iterator[tuple[Any, np.ndarray]]:
         """Yield each variable of the copies with the value that it gets."""
         for original, copy in self.leaves():
-            variables = variables_of(copy)
+            variables = _counterparts(original, copy)
             values = change(original, [read_weights(variable) for variable in variables_of(original)])
             if len(values) != len(variables):
-                raise _cannot_make(original, ValueError("its copy has other variables"))
+                raise _cannot_make(original, ValueError(_other_variables(original)))
             yield from zip(variables, values, strict=True)
 
     def restore_flags(self) -> None:
@@ -134,7 +138,7 @@ class _Copies:
             if isinstance(original, keras.Layer) and copy.trainable != original.trainable:
                 copy.trainable = original.trainable
         for original, copy in self.leaves():
-            for variable, variable_copy in zip(variables_of(original), variables_of(copy), strict=True):
+            for variable, variable_copy in zip(variables_of(original), _counterparts(original, copy), strict=True):
                 if variable_copy.trainable != variable.trainable:
                     variable_copy.trainable = variable.trainable
             # Preprocessing layers keep values that they derive from their variables.
@@ -203,6 +207,24 @@ def _cannot_make(operation: Any, error: Exception) -> ModelError:
         expected="a layer for which type(layer).from_config(layer.get_config()) works",
         hint="Give the class a get_config that returns all its constructor's arguments.",
     )
+
+
+def _counterparts(original: Any, copy: Any) -> list[Any]:
+    """Return the copy's variables in the order of the original's, which another past may have given another order.
+
+    Quantising a layer puts variables behind those that it has; one that is made quantised has them in front.
+    """
+    variables = variables_of(copy)
+    by_name = {variable.name: variable for variable in variables}
+    names = [variable.name for variable in variables_of(original)]
+    unique = len(by_name) == len(variables) and sorted(by_name) == sorted(names)
+    return [by_name[name] for name in names] if unique else variables
+
+
+def _other_variables(layer: Any) -> str:
+    if any(getattr(held, "quantization_mode", None) for held in layer._flatten_layers(include_self=False)):
+        return "Keras cannot make a layer anew whose inner layers are quantised: prune first, then quantise"
+    return "its copy has other variables"
 
 
 class _Value:

@@ -14,7 +14,10 @@ def multi_head_attention(context: Context, layer: Any, inputs: list[Tensor], out
     """Projections `(in_channels, heads, width)` and an output kernel `(heads, value width, *output_shape)`."""
     query, key, value = _query_key_value(context)
     heads = context.new("num_heads", layer.num_heads)
-    width, value_width = context.new("key_dim", layer.key_dim), context.new("value_dim", layer.value_dim)
+    width = value_width = context.new("key_dim", layer.key_dim)
+    if layer.value_dim != layer.key_dim:
+        # Else they stay equal: JAX's fused attention takes no others.
+        value_width = context.new("value_dim", layer.value_dim)
     _project(context, layer.query_dense, query, heads, width, "out")
     _project(context, layer.key_dense, key, heads, width, "in")
     _project(context, layer.value_dense, value, heads, value_width, "out")

@@ -9,6 +9,7 @@ import numpy as np
 
 from pruning.rules.activation import require_channelwise
 from pruning.rules.context import Context, Labels, LockedError, Role, Shape, Tensor, single, spread
+from pruning.rules.quantised import measures_inputs, stored
 
 
 def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
@@ -21,6 +22,8 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
     tensor = single(inputs)
     rank, out_rank = len(tensor.shape), len(outputs[0])
     equation = _Equation(layer.equation, rank, out_rank)
+    kernel = stored(context, layer, "kernel")
+    measures = measures_inputs(layer)
     varies = [size > 1 for size in tensor.labels.shape]
     for letter, axis in equation.inputs.items():
         if letter in equation.kernel or letter in equation.outputs:
@@ -34,12 +37,14 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
     ]
     passing = [(axis, out_axis, letter) for axis, out_axis, letter in passing if varies[axis]]
     labels = np.zeros((1,) * out_rank, dtype=np.int64)
-    context.same_for_all_channels(layer.kernel)
-    if layer.bias is not None:
-        context.same_for_all_channels(layer.bias)
+    context.same_for_all_channels(kernel)
+    for variable in (layer.bias, layer.kernel_scale if layer.quantization_mode == "int8" else None):
+        if variable is not None:
+            context.same_for_all_channels(variable)
     for letter, axis in equation.inputs.items():
         if letter in equation.kernel and letter not in equation.outputs and (varies[axis] or not any(varies)):
-            context.weight(layer.kernel, equation.kernel.index(letter), context.along(tensor, axis), "in")
+            read = context.read(0, tensor, axis) if measures else context.along(tensor, axis)
+            context.weight(kernel, equation.kernel.index(letter), read, "in")
     if passing:
         axis, out_axis, letter = passing[-1]
         followed = context.along(tensor, axis)
@@ -48,11 +53,11 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
     else:
         made = [letter for letter in equation.outputs if letter in equation.kernel and letter not in equation.inputs]
         if made:
-            followed = context.new(made[-1], layer.kernel.shape[equation.kernel.index(made[-1])])
+            followed = context.new(made[-1], kernel.shape[equation.kernel.index(made[-1])])
             _lie(context, layer, equation, made[-1], followed, "out")
             labels = spread(followed, equation.outputs[made[-1]], out_rank)
     context.multiply(
-        layer.kernel, [tensor.shape[axis] for letter, axis in equation.inputs.items() if letter not in equation.kernel]
+        kernel, [tensor.shape[axis] for letter, axis in equation.inputs.items() if letter not in equation.kernel]
     )
     require_channelwise(context, layer.activation, labels)
     return [labels]
@@ -61,7 +66,10 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
 def _lie(context: Context, layer: Any, equation: _Equation, letter: str, labels: Labels, role: Role) -> None:
     """Lay labels along a letter of kernel, bias and `output_shape`."""
     if letter in equation.kernel:
-        context.weight(layer.kernel, equation.kernel.index(letter), labels, role)
+        context.weight(layer._kernel, equation.kernel.index(letter), labels, role)
+        if layer.quantization_mode == "int8":
+            # Of the output's rank, with the batch axis.
+            context.weight(layer.kernel_scale, equation.outputs[letter] + 1, labels, role)
     if layer.bias is not None and letter in layer.bias_axes:
         first = min(equation.output_letters.index(other) for other in layer.bias_axes)
         context.weight(layer.bias, equation.output_letters.index(letter) - first, labels, role)

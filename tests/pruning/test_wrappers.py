@@ -56,7 +56,6 @@ def test_wrapped_layers_are_layers_of_their_own(pruned: tuple[keras.Model, Any, 
         "frames/frame/spectral/conv": (6, 3),
         "wides/wide": (8, 4),
         "both/forward_lstm": (6, 3),
-        "both/backward_lstm": (6, 3),
         "stack/cells/first": (6, 3),
         "stack/cells/second": (4, 2),
     }
