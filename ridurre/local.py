@@ -1,4 +1,4 @@
-"""Pruning here and now, in this process, through the `pruning` library."""
+"""Pruning and exporting here and now, in this process, through the `pruning` library."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from pruning.export import ExportResult
     from pruning.pipeline import PruningResult
     from pruning.progress import OnProgress
 
@@ -72,6 +73,50 @@ def prune(
     if target is not None:
         result.model.save(target)
     return result
+
+
+def export(
+    model: str | Path, format: str, out: str | Path, *, precision: str = "float32", data: str | Path | None = None
+) -> ExportResult:
+    """Write a model file in another format and check that it computes the same there; see `pruning.export_model`.
+
+    Args:
+        model: The path of a `.keras` or `.h5` file.
+        format: One of `pruning.catalog.EXPORT_FORMATS`.
+        out: Where to write.
+        precision: One of those that the format has.
+        data: The path of an `.npz` file: `x_train`, and if its metrics are to be compared `y_train`.
+
+    Raises:
+        pruning.PruningError: The library refuses, with the reason.
+        RidurreError: The file of data cannot be read.
+    """
+    from pruning.export import export_model
+    from pruning.load import load_model
+
+    arrays = {} if data is None else _arrays(Path(data))
+    labelled = any(name.partition(".")[0] == "y_train" for name in arrays)
+    return export_model(
+        load_model(Path(model)),
+        out,
+        format,
+        precision=precision,
+        data=arrays if labelled else None,
+        inputs=_inputs(arrays) if arrays and not labelled else None,
+    )
+
+
+def _inputs(arrays: Mapping[str, Any]) -> Any:
+    """Return one array, or arrays by the name after `x_train.`."""
+    named = {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == "x_train"}
+    if not named:
+        raise RidurreError(
+            "There are no inputs in the file of data.",
+            field="data",
+            received=", ".join(arrays) or "nothing",
+            expected="x_train, or with several inputs x_train.<name>",
+        )
+    return named[""] if set(named) == {""} else named
 
 
 def _arrays(path: Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ CRITERION_HELP = "What decides which channels stay: " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
 
-Model = Annotated[Path, typer.Argument(help="The .keras or .h5 file to prune.", exists=True, dir_okay=False)]
+Model = Annotated[Path, typer.Argument(help="A .keras or .h5 file.", exists=True, dir_okay=False)]
 Data = Annotated[str | None, typer.Option(help="An .npz file, a zip of images, a dataset's id, or `digits`.")]
 Criterion = Annotated[
     str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)

@@ -13,8 +13,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from pruning.catalog import CRITERIA
+from pruning.catalog import CRITERIA, EXPORT_FORMATS
 from ridurre.cli import app
+from ridurre.cli.export import complete_format
 from ridurre.cli.options import complete_criterion
 from ridurre.client import Client
 from ridurre.errors import RidurreError
@@ -323,3 +324,11 @@ def test_serve_names_the_variable_that_is_wrong(
     assert variable.removeprefix("RIDURRE_") in result.output.upper()
     assert "pydantic" not in result.output
     assert not (tmp_path / "data").exists()
+
+
+def test_export_knows_its_formats(run: Run, model: Path, tmp_path: Path) -> None:
+    result = run("export", model, "nonsense", tmp_path / "x")
+    assert result.exit_code == 2
+    for name in EXPORT_FORMATS:
+        assert name in result.output
+        assert (name, EXPORT_FORMATS[name].summary) in complete_format(name[:2])

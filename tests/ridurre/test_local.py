@@ -80,6 +80,25 @@ def test_the_command_without_a_service(model_path: Path, data_path: Path, tmp_pa
     assert "an .npz file" in missing.output
 
 
+def test_the_command_exports(model_path: Path, data_path: Path, tmp_path: Path) -> None:
+    from ridurre.cli import app
+
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "model.onnx"
+    result = CliRunner().invoke(app, ["export", str(model_path), "onnx", str(out), "--data", str(data_path)])
+    assert result.exit_code == 0, result.output
+    for text in ("accuracy", "loss", f"{out.stat().st_size:,} bytes"):
+        assert text in result.output
+    np.savez(tmp_path / "unlabelled.npz", x_train=np.ones((4, 4), "float32"))
+    arguments = ["export", str(model_path), "keras", str(tmp_path / "again.keras")]
+    result = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path / "unlabelled.npz")])
+    assert result.exit_code == 0, result.output
+    assert "accuracy" not in result.output
+    np.savez(tmp_path / "other.npz", images=np.ones((4, 4), "float32"))
+    assert CliRunner().invoke(app, [*arguments, "--data", str(tmp_path / "other.npz")]).exit_code == 2
+    assert CliRunner().invoke(app, [*arguments, "--precision", "int8"]).exit_code == 2
+
+
 def test_what_cannot_be_meant(model: Any, tmp_path: Path) -> None:
     with pytest.raises(RidurreError, match="less than 1"):
         ridurre.prune(model, ratio=1.5)
