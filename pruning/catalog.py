@@ -108,6 +108,13 @@ CRITERIA: dict[str, CriterionEntry] = {
             source="Lin et al. 2020, arXiv:2002.10179",
             needs_data=True,
         ),
+        CriterionEntry(
+            name="oracle",
+            path="pruning.criteria.oracle:Oracle",
+            summary="Remove the channels without which the loss grows least, each tried out.",
+            source="Molchanov et al. 2017, arXiv:1611.06440",
+            needs_data=True,
+        ),
     )
 }
 

@@ -53,7 +53,7 @@ def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolde
     Raises:
         CriterionError: A layer reads them inside itself, where nothing can be seen.
     """
-    found: dict[tuple[int, int], View] = {}
+    found: dict[tuple[int, ...], View] = {}
     seen_in: set[int] = set()
     for read in graph.records.places:
         place = read
@@ -66,7 +66,9 @@ def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolde
             positions = graph.positions(place.labels, group)
         index = program.index[id(place.layer), place.call]
         tensor = program.steps[index].inputs[place.position]
-        found.setdefault((tensor, place.axis), View(index, tensor, place.axis + 1, positions))
+        # What is looked at counts once; what is masked has to be masked for each that reads it.
+        key = (tensor, place.axis) if unfolded else (index, tensor, place.axis)
+        found.setdefault(key, View(index, tensor, place.axis + 1, positions))
     for axis in graph.axes("in", group):
         if id(axis.layer) not in seen_in:
             path = graph.records.layers[id(axis.layer)][0]

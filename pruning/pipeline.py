@@ -38,6 +38,7 @@ from pruning.surgery import kept_channels, prune_channels
 MEASURED_TOLERANCE = {"target_file_bytes": 0.01, "target_latency": 0.05}
 """How far what is measured may lie above a target: by the share of what else is in a file, and by noise."""
 
+_SCORING_UNITS = 0.9  # Of a prune that looks at data, which counts as one unit.
 _PHASES: dict[Step, Phase] = {
     "initial": "loading",
     "training": "training",
@@ -177,7 +178,7 @@ class _Run:
                 continue
             last = model, self.plan, self.iteration
             self.iteration = index + 1
-            self._tell("pruning", 0.0)
+            self._tell("pruning", _SCORING_UNITS if looks_at_data(self.spec.criterion) else 0.0)
             started = time.monotonic()
             stays = graph.stays(kept_channels(graph, plan))
             small = prune_channels(graph, stays)
@@ -186,8 +187,8 @@ class _Run:
             proof.require()
             self.plan = compose(self.plan, plan)
             model, graph = small.model, small
-            self.measure("pruning", model, started, proof, plan.layers)
             self._done_units += 1
+            self.measure("pruning", model, started, proof, plan.layers)
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)
             if self._watched is not None and self.spec.max_metric_drop is not None:
                 drop = self._watched.drop(reference, self.steps[-1].metrics)
@@ -219,7 +220,7 @@ class _Run:
         def on_share(share: float) -> None:
             if time.monotonic() - told[0] >= 1:
                 told[0] = time.monotonic()
-                self._tell("pruning", share, message="looking at the channels")
+                self._tell("pruning", _SCORING_UNITS * share, message="looking at the channels")
 
         return Calibration.of(
             model,

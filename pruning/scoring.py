@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pruning.calibration import Calibration
+from pruning.calibration import Calibration, OnShare
 from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.observation import measure_activations, measure_gradients
+from pruning.removal import measure_removals
 from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
 
@@ -92,10 +94,13 @@ class Scoring:
         )
 
     def _measure(self, group: ChannelGroup) -> np.ndarray:
-        """Measure all groups in one pass, when the first is asked for."""
+        """Measure all groups in one pass, when the first is asked for; the removal of channels group by group."""
         criterion, calibration = self.criterion, self._calibration
         assert isinstance(criterion, DataCriterion)
         assert calibration is not None
+        if criterion.observes == "losses":
+            share = _Share(self._graph, group, calibration.on_share)
+            return measure_removals(self._graph, group, replace(calibration, on_share=share), criterion.measure)
         if group.name not in self._measured:
             self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
         return self._measured[group.name]
@@ -113,6 +118,19 @@ class Scoring:
                 received=f"{type(error).__name__}: {error}",
                 expected=expected,
             ) from error
+
+
+class _Share:
+    """Turns the share of one group that is done into that of all groups; each channel counts alike."""
+
+    def __init__(self, graph: ChannelGraph, group: ChannelGroup, on_share: OnShare) -> None:
+        counts = [each.num_channels for each in graph.groups]
+        first = [each.name for each in graph.groups].index(group.name)
+        self._before, self._own, self._all = sum(counts[:first]), counts[first], sum(counts)
+        self._on_share = on_share
+
+    def __call__(self, share: float) -> None:
+        self._on_share((self._before + share * self._own) / self._all)
 
 
 _MEASURES = {"activations": measure_activations, "gradients": measure_gradients}

@@ -115,7 +115,7 @@ def test_taylor_by_its_definition() -> None:
 
     for channel in range(16):
         gradient = (losses(channel, 1.01) - losses(channel, 0.99)) / 0.02
-        np.testing.assert_allclose(scores["expand"][channel], np.mean(gradient**2), rtol=0.02, atol=1e-6)
+        np.testing.assert_allclose(scores["expand"][channel], np.mean(gradient**2), rtol=0.1, atol=1e-4)
 
 
 def branched() -> keras.Model:

@@ -1,0 +1,164 @@
+"""The oracle against brute force: the masked original of the proof, run once for each channel."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from keras import layers
+from PIL import Image
+from scipy.stats import spearmanr
+
+from pruning import PruningSpec, TrainingSpec, prune
+from pruning.calibration import Calibration
+from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.graph.models import inputs_by_name, outputs_by_name
+from pruning.proof import Mask, run
+from pruning.random_inputs import random_inputs
+from pruning.scoring import Scoring
+from tests.pruning.models import blobs, residual
+from tests.shared import shared
+from tests.strategies import models, randomise
+
+
+def without(graph: ChannelGraph, group: ChannelGroup, channel: int, x: Any) -> list[np.ndarray]:
+    """Outputs of the original with one channel zeroed where it is read."""
+    keep = np.delete(np.arange(group.num_channels), channel)
+    weights = Mask.of(graph, graph.stays({group.name: keep})).weights
+    return run(graph.model, Mask(weights), x)
+
+
+def squares(outputs: list[np.ndarray], targets: list[np.ndarray]) -> float:
+    return float(sum(np.mean(np.square(a - b)) for a, b in zip(outputs, targets, strict=True)))
+
+
+def crossentropy(outputs: list[np.ndarray], targets: list[np.ndarray]) -> float:
+    (probabilities,), (labels,) = outputs, targets
+    return float(-np.mean(np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1 - 1e-7))))
+
+
+def compiled_brute_force(graph: ChannelGraph, group: ChannelGroup, x: Any, y: Any) -> np.ndarray:
+    """The same as below with the masked weights in the model itself, which is compiled once."""
+
+    def loss(weights: Any) -> float:
+        before = [(variable, np.array(variable)) for variable, _ in weights]
+        for variable, value in weights:
+            variable.assign(value)
+        outputs = graph.model.predict_on_batch(x)
+        for variable, value in before:
+            variable.assign(value)
+        return crossentropy([outputs], [y])
+
+    kept = [np.delete(np.arange(group.num_channels), channel) for channel in range(group.num_channels)]
+    masks = [Mask.of(graph, graph.stays({group.name: keep})).weights.values() for keep in kept]
+    return np.array([loss(weights) for weights in masks]) - loss([])
+
+
+def brute_force(graph: ChannelGraph, group: ChannelGroup, x: Any, y: list[np.ndarray], loss: Any) -> np.ndarray:
+    whole = loss(run(graph.model, Mask(), x), y)
+    return np.array([loss(without(graph, group, channel, x), y) - whole for channel in range(group.num_channels)])
+
+
+def oracle(graph: ChannelGraph, group: ChannelGroup, data: Any, batch_size: int | None = None) -> np.ndarray:
+    calibration = Calibration.of(graph.model, data, num_samples=10_000, seed=0, batch_size=batch_size)
+    return Scoring(graph, "oracle", 0, calibration).importance(group)
+
+
+def assert_same_ranking(actual: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    """Assert that both rank alike, but for channels that are no further apart than the tolerance."""
+    assert np.all(np.diff(actual[np.argsort(expected)]) >= -tolerance)
+
+
+@settings(
+    max_examples=10, derandomize=True, deadline=None, phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck), database=None,
+)  # fmt: skip
+@given(models())
+def test_equal_to_brute_force_on_ten_random_networks(model: keras.Model) -> None:
+    graph = ChannelGraph(model)
+    inputs = keras.tree.flatten(random_inputs(model, "positive", num_samples=3, seed=0))
+    x = dict(zip(inputs_by_name(model), inputs, strict=True))
+    packed = random_inputs(model, "positive", num_samples=3, seed=0)
+    generator = np.random.default_rng(0)
+    targets = [generator.normal(size=output.shape).astype("float32") for output in run(model, Mask(), packed)]
+    model.compile("sgd", "mean_squared_error")
+    y = dict(zip(outputs_by_name(model), targets, strict=True))
+    scale = max(1.0, squares(run(model, Mask(), packed), targets))
+    for group in graph.groups:
+        expected = brute_force(graph, group, packed, targets, squares)
+        actual = oracle(graph, group, (x, y))
+        scale = max(scale, float(np.abs(expected).max()))
+        np.testing.assert_allclose(actual, expected, atol=1e-5 * scale)
+        assert_same_ranking(actual, expected, 1e-5 * scale)
+
+
+def test_equal_to_brute_force_on_a_residual_stage_of_resnet20() -> None:
+    model = keras.models.load_model(shared("data/models/resnet20-cifar10-adapted.keras"), compile=False)
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    archive = zipfile.ZipFile(shared("data/cifar10.zip"))
+    names = sorted(name for name in archive.namelist() if name.startswith("validation/") and name.endswith(".jpg"))
+    names = names[::625]
+    classes = sorted({name.split("/")[1] for name in names})
+    x = np.stack([np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in names])
+    y = np.array([classes.index(name.split("/")[1]) for name in names])
+    graph = ChannelGraph(model)
+    stage = [group for group in graph.groups if "stage3" in group.name]
+    assert sum(group.num_channels for group in stage) == 256
+    for group in stage:
+        expected = compiled_brute_force(graph, group, x, y)
+        actual = oracle(graph, group, (x, y))
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+        assert_same_ranking(actual, expected, 1e-6)
+        assert spearmanr(actual.round(6), expected.round(6)).statistic > 0.9999
+
+
+def test_by_hand() -> None:
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(3, activation="relu", name="d"), layers.Dense(1)])
+    for variable, value in zip(model.variables, ([[1, -1, 1]], [0, 0, 1], [[1], [2], [-1]], [0]), strict=True):
+        variable.assign(np.array(value, dtype="float32"))
+    model.compile("sgd", "mean_squared_error")
+    graph = ChannelGraph(model)
+    x, y = np.array([[2.0], [-1.0]], dtype="float32"), np.array([[0.0], [1.0]], dtype="float32")
+    # Outputs 2 + 0 - 3 = -1 and 0 + 2 - 0 = 2: losses 1 and 1. Without each unit: -3, 2; -1, 0; 2, 2.
+    np.testing.assert_allclose(
+        oracle(graph, graph.groups[0], (x, y)), [(9 + 1) / 2 - 1, (1 + 1) / 2 - 1, (4 + 1) / 2 - 1]
+    )
+
+
+@pytest.mark.parametrize("batch_size", [3, 16, 100])
+def test_batch_sizes_do_not_matter(batch_size: int) -> None:
+    """Three leaves a batch that is filled up, 100 puts several masks into one."""
+    model = residual(compiled=True)
+    x, y = blobs(16)
+    graph = ChannelGraph(model)
+    for group in graph.groups:
+        expected = brute_force(graph, group, x, [y], crossentropy)
+        np.testing.assert_allclose(oracle(graph, group, (x, y), batch_size), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_that_are_read_inside_a_layer_are_masked_in_its_weights() -> None:
+    model = keras.Sequential(
+        [keras.Input((5, 2)), layers.LSTM(4, name="lstm"), layers.Dense(3, activation="softmax", name="head")]
+    )
+    randomise(model, seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    graph = ChannelGraph(model)
+    x = np.random.default_rng(0).normal(size=(7, 5, 2)).astype("float32")
+    y = np.arange(7) % 3
+    expected = brute_force(graph, graph.groups[0], x, [y], crossentropy)
+    np.testing.assert_allclose(oracle(graph, graph.groups[0], (x, y), 7), expected, atol=1e-5)
+
+
+def test_in_a_whole_prune_the_channels_that_help_least_go_and_progress_is_told() -> None:
+    model = residual(compiled=True)
+    told = []
+    spec = PruningSpec(criterion="oracle", ratio=0.25, calibration_samples=16)
+    result = prune(model, spec, blobs(32), training=TrainingSpec(fine_tuning_epochs=0), on_progress=told.append)
+    assert result.report.steps[-1].max_relative_difference is not None
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
