@@ -98,11 +98,13 @@ class Scoring:
         criterion, calibration = self.criterion, self._calibration
         assert isinstance(criterion, DataCriterion)
         assert calibration is not None
-        if criterion.observes == "losses":
-            share = _Share(self._graph, group, calibration.on_share)
-            return measure_removals(self._graph, group, replace(calibration, on_share=share), criterion.measure)
         if group.name not in self._measured:
-            self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
+            if criterion.observes == "losses":
+                share = _Share(self._graph, group, calibration.on_share)
+                told = replace(calibration, on_share=share)
+                self._measured[group.name] = measure_removals(self._graph, group, told, criterion.measure)
+            else:
+                self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
         return self._measured[group.name]
 
     def _guarded(self, group: ChannelGroup, ask: Callable[[], np.ndarray], expected: str) -> np.ndarray:
