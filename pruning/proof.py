@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ from keras.src.models.functional import operation_fn
 
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import functional_graph, last_layer, require_graph
+from pruning.graph.models import call_nodes, functional_graph, last_layer, require_graph
 from pruning.plan import PruningPlan
 from pruning.random_inputs import flat_arrays, relative_difference, usable_inputs
 from pruning.rebuild import copy_model, rebuild
@@ -74,7 +75,7 @@ def verify(model: keras.Model, small: keras.Model, plan: PruningPlan, *, num_sam
         model: The model that was pruned; not changed.
         small: What `apply_plan(model, plan)` gave; not changed.
         plan: The plan between the two.
-        num_samples: Batch size of the random input, at least 1.
+        num_samples: Batch size of the random input, at least 1; a bit more where some tensor has an axis of that size.
         seed: Seed of the random input.
 
     Raises:
@@ -147,6 +148,8 @@ class _Comparison:
         seed: int,
     ) -> None:
         self._model, self._mask, self._small = model, mask, small
+        taken = _sizes(require_graph(model)) | _sizes(require_graph(small))
+        num_samples = next(size for size in count(num_samples) if size not in taken)
         self._inputs, self._expected = usable_inputs(
             model, lambda inputs: run(model, mask, inputs), num_samples=num_samples, seed=seed
         )
@@ -208,6 +211,20 @@ def _run_masked(model: keras.Model, mask: Mask, inputs: Any) -> Any:
         return operation_fn(operation, training=False)  # type: ignore[no-any-return]
 
     return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=masked)
+
+
+def _sizes(graph: Any) -> set[int | None]:
+    """Return the sizes of all axes of all tensors but the batch axes.
+
+    Keras on TensorFlow takes an operand of shape `(n, 1, 1, 1)` for a bias if the other one has `n` channels, so
+    that a batch of that size would be computed in another way than any other.
+    """
+    sizes: set[int | None] = set()
+    for node in call_nodes(graph):
+        inner = functional_graph(node.operation)
+        sizes |= _sizes(inner) if inner is not None else set()
+        sizes.update(size for tensor in node.outputs for size in tensor.shape[1:])
+    return sizes
 
 
 def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, Mask]:

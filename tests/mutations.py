@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 
+from pruning import reference
 from pruning.graph import groups
 from pruning.rules import RULES
 from pruning.rules.context import Records, WeightAxis
@@ -102,6 +103,25 @@ def _widths_kept(records: Records) -> None:
     records.widths = {}
 
 
+def _reads_forgotten(records: Records) -> None:
+    records.reads = {}
+
+
+def _arguments_kept(records: Records) -> None:
+    records.arguments = {}
+
+
+def _arguments_rolled(records: Records) -> None:
+    records.arguments = {
+        key: replace(argument, parts=tuple(np.roll(part, 1) for part in argument.parts))
+        for key, argument in records.arguments.items()
+    }
+
+
+def _settings_kept(records: Records) -> None:
+    records.settings = {}
+
+
 L = keras.layers
 MUTATIONS = (
     Mutation("an Add does not tie its inputs", _without_ties("^add"), "test_merges"),
@@ -135,6 +155,20 @@ MUTATIONS = (
     ),
     Mutation("outputs of the model are pruned", _records(_outputs_free), "Conv2D"),
     Mutation("widths in the config stay", _records(_widths_kept), "Conv2D"),
+    Mutation(
+        "removed channels count in a mean",
+        lambda monkeypatch: monkeypatch.setattr(reference, "REFERENCES", {}),
+        "LayerNormalization",
+    ),
+    Mutation("removed channels are read by a norm", _records(_reads_forgotten), "RMSNormalization"),
+    Mutation("removed channels are read by a product", _records(_reads_forgotten), "matmul with a constant"),
+    Mutation("gamma of all channels is cut one off", _rolled(L.LayerNormalization, "gamma", 0), "LayerNormalization"),
+    Mutation("beta of a group is cut one off", _rolled(L.GroupNormalization, "beta", 0), "GroupNormalization"),
+    Mutation("groups of channels are not tied", _without_ties("^group_norm"), "GroupNormalization"),
+    Mutation("bounds of slices stay", _records(_arguments_kept), "slices"),
+    Mutation("constants are cut one off", _records(_arguments_rolled), "a constant for each channel"),
+    Mutation("places to split at stay", _records(_settings_kept), "split at places"),
+    Mutation("scales in the config are not cut", _records(_settings_kept), "Rescaling by channel"),
 )
 
 

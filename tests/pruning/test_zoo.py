@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import pytest
+from keras.src.applications import efficientnet, efficientnet_v2
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.graph.groups import ChannelGraph
+from pruning.measure import reach
 from tests.zoo import build, randomise_statistics, smallest_size
 
 
@@ -38,3 +42,22 @@ def test_half_of_an_architecture(name: str, criterion: str, tmp_path: Path) -> N
     small.save(tmp_path / "small.keras")
     again = keras.saving.load_model(tmp_path / "small.keras")
     assert verify(model, again, plan).passed
+
+
+SMALL_ONES: dict[str, Callable[[], keras.Model]] = {
+    "EfficientNet": lambda: efficientnet.EfficientNet(0.2, 0.2, 32, weights=None, input_shape=(32, 32, 3)),
+    "EfficientNetV2": lambda: efficientnet_v2.EfficientNetV2(
+        0.2, 0.2, 32, weights=None, input_shape=(32, 32, 3), name="efficientnetv2-b0"
+    ),
+}
+
+
+@pytest.mark.parametrize("family", SMALL_ONES)
+def test_a_small_one_of_other_families(family: str) -> None:
+    model = SMALL_ONES[family]()
+    randomise_statistics(model)
+    assert reach(ChannelGraph(model)).share == 1.0
+    plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5))
+    proof = verify(model, apply_plan(model, plan), plan)
+    assert proof.passed, proof
+    assert proof.output_spread > 1e-3
