@@ -25,12 +25,12 @@ Params and multiply-accumulates (MACs, for one image of the default size) before
 COSTS = """
 ## What it costs
 
-Seconds to build the original in Keras, to plan (trace, score, choose) and to cut; the process's memory at its peak,
-the original's weights included, as a multiple of these; the largest relative difference to the masked original,
-before and after a save. Compare within one run only.
+Seconds to build the original in Keras, to plan (trace, score, choose) and to cut; the most memory that planning and
+surgery add to the process, the pruned model included, as a multiple of the original's weights; the largest relative
+difference to the masked original, before and after a save. Compare within one run only.
 
-| network | build | {cost_heads}
-|---|---|{cost_rule}
+| network | build | added memory | {cost_heads}
+|---|---|---|{cost_rule}
 """
 
 
@@ -45,8 +45,8 @@ def page(rows: list[dict[str, Any]], ways: tuple[str, ...], where: str) -> str:
         left_rule="---|---|" * len(ways),
     )
     text += "".join(_what_goes(row, ways) for row in done)
-    heads = " | ".join(f"`{way}`: plan | surgery | memory | difference | after reload" for way in ways)
-    text += COSTS.format(cost_heads=f"{heads} |", cost_rule="---|---|---|---|---|" * len(ways))
+    heads = " | ".join(f"`{way}`: plan | surgery | difference | after reload" for way in ways)
+    text += COSTS.format(cost_heads=f"{heads} |", cost_rule="---|---|---|---|" * len(ways))
     text += "".join(_what_it_costs(row, ways) for row in done)
     failed = [f"- {row['name']}: {row['failed']}\n" for row in rows if "failed" in row]
     return text + ("\n## Not measured\n\n" + "".join(failed) if failed else "")
@@ -77,13 +77,12 @@ def _shortened(reason: str, paths: list[str]) -> str:
 
 
 def _what_it_costs(row: dict[str, Any], ways: tuple[str, ...]) -> str:
-    cells = [row["name"], f"{row['build s']:.2f} s"]
+    cells = [row["name"], f"{row['build s']:.2f} s", f"{row['added / weights']:.2f} x"]
     for way in ways:
         found = row[way]
         cells += [
             f"{found['plan s']:.3f} s",
             f"{found['surgery s']:.2f} s",
-            f"{found['peak / weights']:.2f} x",
             f"{found['difference']:.1e}",
             f"{found['after reload']:.1e}",
         ]
