@@ -26,7 +26,7 @@ class Costs:
     """
 
     def __init__(self, graph: ChannelGraph) -> None:
-        self.widths = np.array([group.num_channels for group in graph.groups], dtype=np.int64)
+        self.widths = graph.widths
         # Column 0 is an axis of size one, for variables with fewer axes than others.
         self._columns: dict[bytes, int] = {}
         self._sizes = [np.append(np.ones(1, dtype=np.int64), np.zeros(len(graph.groups), dtype=np.int64))]

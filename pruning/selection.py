@@ -86,7 +86,7 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
     calibration = None
     if looks_at_data(spec.criterion):
         calibration = Calibration.of(model, data, num_samples=spec.calibration_samples, seed=spec.seed)
-    return plan_prune(graph, spec, final_extent(spec, baseline), calibration).plan
+    return plan_prune(graph, spec, final_extent(spec, baseline), calibration, costs).plan
 
 
 def final_extent(spec: PruningSpec, baseline: Baseline) -> Extent:
@@ -100,10 +100,22 @@ def final_extent(spec: PruningSpec, baseline: Baseline) -> Extent:
 
 
 def plan_prune(
-    graph: ChannelGraph, spec: PruningSpec, extent: Extent, calibration: Calibration | None = None
+    graph: ChannelGraph,
+    spec: PruningSpec,
+    extent: Extent,
+    calibration: Calibration | None = None,
+    costs: Costs | None = None,
 ) -> Selection:
-    """Plan one prune of a traced model within an extent; `calibration` is for a criterion that looks at data."""
-    costs = Costs(graph)
+    """Plan one prune of a traced model within an extent.
+
+    Args:
+        graph: The traced model.
+        spec: What to remove.
+        extent: How far to go.
+        calibration: For a criterion that looks at data.
+        costs: The model's, if they are known already.
+    """
+    costs = costs or Costs(graph)
     ranking = Ranking(graph, spec, Scoring(graph, spec.criterion, spec.seed, calibration), costs)
     bounded = bounds(graph, spec, extent.wanted, extent.at_start)
     order = ranking.order(bounded, extent.scale)

@@ -133,8 +133,13 @@ class ChannelGraph:
             Counts, shape `(1 + num_groups,)`.
         """
         counts = np.bincount(self._group_of[self.channel_of[labels]], minlength=1 + len(self.groups))
-        counts[1:] //= np.array([group.num_channels for group in self.groups], dtype=np.int64)
+        counts[1:] //= self.widths
         return counts
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Channels of each group, in the order of `groups`, shape `(num_groups,)`."""
+        return np.array([group.num_channels for group in self.groups], dtype=np.int64)
 
     def groups_along(self, labels: np.ndarray) -> tuple[ChannelGroup, ...]:
         """Return the groups with channels among these labels, in the order of `groups`."""
