@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pruning.proof import verify
     from pruning.selection import make_plan
     from pruning.spec import PruningSpec, TrainingSpec
+    from pruning.subclassed import as_functional
     from pruning.surgery import apply_plan
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "ScoreCriterion": "pruning.criteria.base",
     "TrainingSpec": "pruning.spec",
     "apply_plan": "pruning.surgery",
+    "as_functional": "pruning.subclassed",
     "export_model": "pruning.export.exporting",
     "load_model": "pruning.load",
     "make_plan": "pruning.selection",

@@ -33,6 +33,7 @@ from pruning.report import PruningReport, Step, StepReport
 from pruning.scoring import looks_at_data, require_data
 from pruning.selection import describe, plan_prune, shown
 from pruning.spec import PruningSpec, TrainingSpec, checked
+from pruning.subclassed import as_functional
 from pruning.surgery import kept_channels, prune_channels
 
 MEASURED_TOLERANCE = {"target_file_bytes": 0.01, "target_latency": 0.05}
@@ -80,7 +81,7 @@ def prune(
     Sets Keras's global random seed to `training.seed`.
 
     Args:
-        model: A functional or Sequential model; not changed.
+        model: A functional or Sequential model, or a subclassed one that `as_functional` can write down; not changed.
         spec: What to remove and when to stop, as a spec or a dict of its fields.
         data: What `Data.of` takes; `None` prunes without training or metrics.
         training: How to train, likewise; ignored without data.
@@ -103,6 +104,10 @@ def prune(
     spec = checked(PruningSpec, spec, "pruning")
     training = checked(TrainingSpec, training or {}, "training")
     require_data(spec.criterion, data is not None)
+    functional = as_functional(model)
+    if functional is not model:
+        notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
+    model = functional
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)

@@ -43,7 +43,7 @@ def require_graph(model: Any) -> Functional:
         field="model",
         received=f"{type(model).__module__}.{type(model).__name__}",
         expected="keras.Sequential or a functional keras.Model",
-        hint="Rebuild a subclassed model as keras.Model(inputs, outputs).",
+        hint="Try pruning.as_functional(model), or rebuild a subclassed model as keras.Model(inputs, outputs).",
     )
 
 
