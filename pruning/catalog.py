@@ -3,11 +3,15 @@
 A criterion is added by writing `criteria/<name>.py` and one row here. The row makes it appear in the
 job schema, in `GET /v1/criteria`, in the command's help and in the contract tests. In the same way an export
 format is `export/<name>.py` and one row.
+
+Another package adds a criterion with an entry point in the group `ridurre.criteria`: `name = "module:Class"`. It is
+listed by what that package's metadata says, and imported when it is used, so that a broken one harms nobody else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import metadata
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class CriterionEntry:
     needs_data: bool = False
 
 
-CRITERIA: dict[str, CriterionEntry] = {
+BUILT_IN: dict[str, CriterionEntry] = {
     entry.name: entry
     for entry in (
         CriterionEntry(
@@ -117,6 +121,24 @@ CRITERIA: dict[str, CriterionEntry] = {
         ),
     )
 }
+
+
+def _installed() -> dict[str, CriterionEntry]:
+    return {
+        point.name: CriterionEntry(
+            name=point.name,
+            path=point.value,
+            summary="Installed beside Ridurre.",
+            source=f"package {point.dist.name} {point.dist.version}" if point.dist else point.module,
+        )
+        for point in metadata.entry_points(group="ridurre.criteria")
+    }
+
+
+CRITERIA: dict[str, CriterionEntry] = BUILT_IN | {
+    name: entry for name, entry in _installed().items() if name not in BUILT_IN
+}
+"""All names that can be chosen; an installed criterion cannot take the name of one that is built in."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import importlib
 import inspect
 from typing import Any
 
-from pruning.catalog import CRITERIA
+from pruning.catalog import BUILT_IN, CRITERIA, CriterionEntry
 from pruning.criteria.base import Channels, Criterion, DataCriterion, FunctionCriterion, ScoreCriterion
-from pruning.errors import UnknownCriterionError
+from pruning.errors import CriterionError, UnknownCriterionError, first_line
 
 __all__ = ["Channels", "Criterion", "DataCriterion", "FunctionCriterion", "ScoreCriterion", "resolve_criterion"]
 
@@ -18,10 +18,10 @@ def resolve_criterion(criterion: Any) -> Criterion:
 
     Raises:
         UnknownCriterionError: It is none of these.
+        CriterionError: It is installed by another package and cannot be loaded.
     """
     if isinstance(criterion, str) and criterion in CRITERIA:
-        module, _, name = CRITERIA[criterion].path.partition(":")
-        criterion = getattr(importlib.import_module(module), name)
+        criterion = _load(CRITERIA[criterion])
     if inspect.isclass(criterion) and issubclass(criterion, Criterion):
         criterion = criterion()
     if isinstance(criterion, Criterion):
@@ -33,4 +33,25 @@ def resolve_criterion(criterion: Any) -> Criterion:
         field="pruning.criterion",
         received=repr(criterion),
         expected=f"one of {', '.join(CRITERIA)}, a pruning.Criterion, or a function (weights) -> importance",
+    )
+
+
+def _load(entry: CriterionEntry) -> Any:
+    module, _, name = entry.path.partition(":")
+    if entry.name in BUILT_IN:
+        return getattr(importlib.import_module(module), name)
+    try:
+        loaded = getattr(importlib.import_module(module), name)
+    except Exception as error:  # noqa: BLE001 - the code of another package may raise anything.
+        failure = f"{type(error).__name__}: {first_line(error)}"
+    else:
+        if callable(loaded) or isinstance(loaded, Criterion):
+            return loaded
+        failure = f"{type(loaded).__name__}, which is neither a pruning.Criterion nor a function"
+    raise CriterionError(
+        f"The installed criterion {entry.name!r} cannot be loaded from {entry.path!r}.",
+        field="pruning.criterion",
+        received=failure,
+        expected="a pruning.Criterion, its class, or a function (weights) -> importance",
+        hint=f"It comes from {entry.source}: update or uninstall that, or choose another criterion.",
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -159,3 +164,62 @@ def test_similar_filters_by_its_definition() -> None:
 def test_filters_that_are_nan_are_refused(name: str) -> None:
     with pytest.raises(CriterionError):
         resolve_criterion(name).select(channels(np.full((4, 2), np.nan)), 2)
+
+
+PLUGINS = """
+[ridurre.criteria]
+shortest = plugin_of_a_test:Shortest
+biggest = plugin_of_a_test:biggest
+broken = plugin_that_is_broken:Criterion
+missing = plugin_of_a_test:NotThere
+constant = plugin_of_a_test:constant
+l1_norm = plugin_that_is_broken:Criterion
+"""
+
+PLUGIN = """
+import numpy as np
+from pruning.criteria import ScoreCriterion
+class Shortest(ScoreCriterion):
+    def score(self, channels):
+        return -np.abs(channels.weights).sum(axis=1)
+def biggest(weights):
+    return np.abs(weights).max(axis=1)
+constant = 3
+"""
+
+USE = """
+import sys
+import api.app
+assert "plugin_of_a_test" not in sys.modules and "plugin_that_is_broken" not in sys.modules
+import numpy as np
+from pruning.catalog import CRITERIA
+from pruning.criteria import resolve_criterion
+from pruning.errors import CriterionError
+from pruning.spec import PruningSpec
+from tests.contracts.criterion import channels
+assert CRITERIA["shortest"].source == "package ridurre-plugin 1.5", CRITERIA["shortest"]
+assert "biggest" in PruningSpec.model_json_schema()["properties"]["criterion"]["enum"]
+weights = np.array([[3.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+assert resolve_criterion(PruningSpec(criterion="shortest", ratio=0.5).criterion).select(channels(weights), 1) == [1]
+assert resolve_criterion("biggest").select(channels(weights), 1) == [0]
+assert resolve_criterion("l1_norm").select(channels(weights), 1) == [2]
+for name, cause in (("broken", "ZeroDivisionError"), ("missing", "NotThere"), ("constant", "int, which is neither")):
+    try:
+        resolve_criterion(name)
+    except CriterionError as error:
+        assert cause in str(error) and "ridurre-plugin" in str(error), error
+    else:
+        raise AssertionError(name)
+"""
+
+
+def test_criteria_of_other_packages_are_found_and_broken_ones_named_when_used(tmp_path: Path) -> None:
+    package = tmp_path / "ridurre_plugin-1.5.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: ridurre-plugin\nVersion: 1.5\n")
+    (package / "entry_points.txt").write_text(PLUGINS)
+    (tmp_path / "plugin_of_a_test.py").write_text(PLUGIN)
+    (tmp_path / "plugin_that_is_broken.py").write_text("1 / 0\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    done = subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,134 @@
+"""Every criterion in a job through HTTP on the built-in digits: accuracy right after the prune, beside `random`.
+
+    ridurre serve &
+    python -m benchmarks.criteria [--url URL | --local] [--ratio R] [--seeds N] [--json FILE]
+
+Trains a small residual network from as many seeds, and prunes each of them once with each criterion, which also gets
+that seed, without any fine-tuning. `--local` does the same in this process, which spares a child for each of the
+prunes. A criterion fails to beat `random` where its mean over the seeds is lower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from rich.console import Console
+from rich.table import Table
+
+import ridurre
+from pruning import PruningSpec, TrainingSpec, prune
+from pruning.catalog import CRITERIA
+from worker.datasets import load_builtin
+
+
+def main() -> None:
+    """Run all jobs, print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default=None)
+    parser.add_argument("--local", action="store_true", help="in this process, without a service")
+    parser.add_argument("--ratio", type=float, default=0.5, help="share of each group's channels that goes")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--criteria", nargs="*", default=list(CRITERIA), choices=list(CRITERIA), metavar="NAME")
+    parser.add_argument("--json", type=Path, default=Path("var/criteria.json"))
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.criteria}
+    for seed in range(arguments.seeds):
+        model = trained(seed)
+        reports = in_this_process(model, arguments, seed) if arguments.local else in_jobs(model, arguments, seed)
+        for name, report in reports.items():
+            rows[name].append(figures(report))
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps({"ratio": arguments.ratio, "rows": rows}, indent=2))
+    show(rows, arguments.ratio, time.monotonic() - started)
+
+
+def in_jobs(model: keras.Model, arguments: argparse.Namespace, seed: int) -> dict[str, dict[str, Any]]:
+    """Return the report of each criterion's job."""
+    with ridurre.Client(arguments.url) as client, tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, f"digits-{seed}.keras")
+        model.save(path)
+        uploaded = client.upload_model(path)
+        training = {"fine_tuning_epochs": 0}
+        jobs = {
+            name: client.submit(uploaded, "digits", criterion=name, ratio=arguments.ratio, seed=seed, training=training)
+            for name in arguments.criteria
+        }
+        for job in jobs.values():
+            client.wait(job.id).raise_unless_succeeded()
+        return {name: client.report(job.id) for name, job in jobs.items()}
+
+
+def in_this_process(model: keras.Model, arguments: argparse.Namespace, seed: int) -> dict[str, dict[str, Any]]:
+    """Return the report of each criterion's prune."""
+    data, reports = load_builtin("digits"), {}
+    for name in arguments.criteria:
+        spec = PruningSpec(criterion=name, ratio=arguments.ratio, seed=seed)
+        result = prune(model, spec, data, training=TrainingSpec(fine_tuning_epochs=0))
+        reports[name] = result.report.model_dump()
+    return reports
+
+
+def trained(seed: int) -> keras.Model:
+    """Return a network of two residual stages, trained on the digits."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((8, 8, 1), name="image")
+    x = block(layers.Rescaling(1 / 16)(inputs), 16)
+    x = layers.Add()([x, block(block(x, 16), 16)])
+    x = layers.MaxPooling2D()(block(x, 32))
+    x = layers.Add()([x, block(block(x, 32), 32)])
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(x), name="digits")
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    data = load_builtin("digits")
+    (images,), (digits,) = data.x_train.values(), data.y_train.values()
+    model.fit(images, digits, batch_size=64, epochs=15, verbose=0)
+    return model
+
+
+def block(x: Any, filters: int) -> Any:
+    """Convolve, normalize, rectify."""
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
+
+
+def figures(report: dict[str, Any]) -> dict[str, float]:
+    """Return what a job's report says of its prune."""
+    before, after = report["steps"][0], next(step for step in report["steps"] if step["step"] == "pruning")
+    return {
+        "accuracy_before": before["metrics"]["accuracy"],
+        "accuracy": after["metrics"]["accuracy"],
+        "loss": after["metrics"]["loss"],
+        "params_left": after["params"] / before["params"],
+    }
+
+
+def show(rows: dict[str, list[dict[str, float]]], ratio: float, seconds: float) -> None:
+    """Print the means, best first."""
+    count = max(len(each) for each in rows.values())
+    table = Table(
+        "criterion", "mean accuracy", "lowest", "highest", "mean loss", "parameters left", "beats random",
+        title=f"ratio {ratio}, before fine-tuning, {count} seeds, {seconds:.0f} s",
+    )  # fmt: skip
+    means = {name: float(np.mean([row["accuracy"] for row in each])) for name, each in rows.items()}
+    for name in sorted(rows, key=means.__getitem__, reverse=True):
+        accuracies = [row["accuracy"] for row in rows[name]]
+        beats = "" if name == "random" or "random" not in means else "yes" if means[name] >= means["random"] else "no"
+        others = [f"{np.mean([row[key] for row in rows[name]]):.3f}" for key in ("loss", "params_left")]
+        table.add_row(name, f"{means[name]:.3f}", f"{min(accuracies):.3f}", f"{max(accuracies):.3f}", *others, beats)
+    console = Console(width=110)
+    console.print(table)
+    first = next(iter(rows.values()))
+    console.print(f"mean accuracy before the prune {np.mean([row['accuracy_before'] for row in first]):.3f}")
+
+
+if __name__ == "__main__":
+    main()
