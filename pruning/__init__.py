@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from pruning.criteria.base import Criterion, ScoreCriterion
     from pruning.data import Data
     from pruning.errors import PruningError
+    from pruning.explanation import explain
     from pruning.export.exporting import ExportResult, export_model
     from pruning.load import load_model
     from pruning.pipeline import prune
-    from pruning.plan import PruningPlan
+    from pruning.plan import PruningPlan, diff
     from pruning.proof import verify
     from pruning.selection import make_plan
     from pruning.spec import PruningSpec, TrainingSpec
@@ -34,6 +35,8 @@ _HOMES = {
     "TrainingSpec": "pruning.spec",
     "apply_plan": "pruning.surgery",
     "as_functional": "pruning.subclassed",
+    "diff": "pruning.plan",
+    "explain": "pruning.explanation",
     "export_model": "pruning.export.exporting",
     "load_model": "pruning.load",
     "make_plan": "pruning.selection",

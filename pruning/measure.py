@@ -6,16 +6,14 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 
+from pruning.export.latency import inputs_for, open_copy
 from pruning.graph.groups import ChannelGraph, Keep
-from pruning.graph.models import require_graph
 from pruning.plan import LayerPlan
 from pruning.spec import Runtime
 
@@ -35,7 +33,7 @@ def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None =
     for path, layer in graph.records.layers.values():
         if path not in params[0]:
             continue
-        own = [axis.labels for axis in graph.axes_of(layer) if axis.role in ("out", "through")]
+        own = [axis.labels for axis in graph.axes_of(layer) if axis.role != "in"]
         locked = graph.locked.get(path)
         groups = graph.groups_along(own[-1]) if own else ()
         reasons = [locked or "", *((why or {}).get(group.name, "") for group in groups)]
@@ -135,44 +133,31 @@ def latency(
     """Measure how long one call of a model takes on this machine, now.
 
     Calls are timed one by one after a warm-up that also compiles; the median does not mind the few that
-    something else on the machine disturbs. Sizes that a model leaves open are taken as 64.
+    something else on the machine disturbs. Where models are to be set side by side,
+    `pruning.export.median_seconds` times them in turns.
 
     Args:
-        model: The model; it is called in inference mode.
+        model: A functional or Sequential model; it is not changed.
         batch_size: Samples in one call.
-        runtime: What runs the model.
+        runtime: What runs the model: Keras on its present backend, or that of an export format.
         num_warmup: Calls that are not timed.
         num_calls: Calls that are timed at most, at least 5.
         max_seconds: No further call is started after this time, once 5 calls are timed.
+
+    Raises:
+        SpecError: The packages of the runtime are not installed.
     """
-    call = _RUNTIMES[runtime](model, _samples(model, batch_size))
-    for _ in range(max(1, num_warmup)):
-        call()
-    times: list[float] = []
-    end = time.perf_counter() + max_seconds
-    while len(times) < max(5, num_calls) and (len(times) < 5 or time.perf_counter() < end):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as directory:
+        run = open_copy(model, Path(directory), runtime)
+        inputs = inputs_for(run, batch_size=batch_size)
+        for _ in range(max(1, num_warmup)):
+            run(inputs)
+        times: list[float] = []
+        end = time.perf_counter() + max_seconds
+        while len(times) < max(5, num_calls) and (len(times) < 5 or time.perf_counter() < end):
+            start = time.perf_counter()
+            run(inputs)
+            times.append(time.perf_counter() - start)
     quarters = statistics.quantiles(times, n=4)
     spread = (quarters[2] - quarters[0]) / (2 * quarters[1])
     return Latency(quarters[1], spread, runtime, batch_size, len(times))
-
-
-def _samples(model: keras.Model, batch_size: int) -> list[np.ndarray]:
-    generator = np.random.default_rng(0)
-    samples = []
-    for tensor in require_graph(model).inputs:
-        shape = (batch_size, *(64 if size is None else size for size in tensor.shape[1:]))
-        drawn = generator.normal(size=shape)
-        samples.append(np.abs(drawn).astype(tensor.dtype) if "int" in tensor.dtype else drawn.astype("float32"))
-    return samples
-
-
-def _with_keras(model: keras.Model, samples: list[np.ndarray]) -> Callable[[], Any]:
-    """Call the function that Keras compiles for `predict`; its result is on the host when it returns."""
-    inputs = keras.tree.pack_sequence_as(require_graph(model)._inputs_struct, samples)
-    return lambda: model.predict_on_batch(inputs)
-
-
-_RUNTIMES: dict[Runtime, Callable[[keras.Model, list[np.ndarray]], Callable[[], Any]]] = {"keras": _with_keras}

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pruning.errors import PlanError
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,12 +87,17 @@ def compose(first: PruningPlan, second: PruningPlan) -> PruningPlan:
         first: Plan of the original model.
         second: Plan of the model that `first` gives.
     """
-    later = {group.name: group.keep for group in second.groups}
+    later = {group.name: group for group in second.groups}
     rows = {layer.path: layer for layer in second.layers}
     return first.model_copy(
         update={
             "groups": tuple(
-                group.model_copy(update={"keep": tuple(group.keep[index] for index in later[group.name])})
+                group.model_copy(
+                    update={
+                        "keep": tuple(group.keep[index] for index in later[group.name].keep),
+                        "why": _both(group.why, later[group.name].why),
+                    }
+                )
                 for group in first.groups
             ),
             "layers": tuple(
@@ -99,6 +106,7 @@ def compose(first: PruningPlan, second: PruningPlan) -> PruningPlan:
                         "channels_after": rows[layer.path].channels_after,
                         "params_after": rows[layer.path].params_after,
                         "macs_after": rows[layer.path].macs_after,
+                        "why": _both(layer.why, rows[layer.path].why),
                     }
                 )
                 for layer in first.layers
@@ -106,4 +114,89 @@ def compose(first: PruningPlan, second: PruningPlan) -> PruningPlan:
             "params_after": second.params_after,
             "macs_after": second.macs_after,
         }
+    )
+
+
+def _both(first: str, second: str) -> str:
+    """Return the reasons of two prunes, those that are the same once."""
+    return "; ".join(dict.fromkeys(reason for why in (first, second) for reason in why.split("; ") if reason))
+
+
+class GroupDiff(_Frozen):
+    """A channel group of which two plans keep different channels."""
+
+    name: str
+    num_channels: int
+    only_first: tuple[int, ...] = Field(description="Channels that only the first plan keeps.")
+    only_second: tuple[int, ...] = Field(description="Channels that only the second plan keeps.")
+    kept: tuple[int, int] = Field(description="How many channels each plan keeps.")
+    why: tuple[str, str] = Field(description="What decided that, by each plan.")
+
+
+class LayerDiff(_Frozen):
+    """A layer that two plans leave in different sizes."""
+
+    path: str
+    channels: tuple[int | None, int | None]
+    params: tuple[int, int]
+    macs: tuple[int | None, int | None]
+
+
+class PlanDiff(_Frozen):
+    """Where two plans for the same model differ; `print` shows it by line, `model_dump_json` writes it."""
+
+    groups: tuple[GroupDiff, ...]
+    layers: tuple[LayerDiff, ...]
+    params: tuple[int, int]
+    macs: tuple[int | None, int | None]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{group.name}: {group.kept[0]} → {group.kept[1]} of {group.num_channels} channels, "
+            f"{len(group.only_first)} only in the first, {len(group.only_second)} only in the second"
+            for group in self.groups
+        ]
+        return "\n".join([*lines, f"parameters: {self.params[0]:,} → {self.params[1]:,}"])
+
+
+def diff(first: PruningPlan, second: PruningPlan) -> PlanDiff:
+    """Compare two plans for the same model, group by group and layer by layer.
+
+    Raises:
+        PlanError: They were made for different architectures.
+    """
+    if first.fingerprint != second.fingerprint:
+        raise PlanError(
+            "The plans were made for different architectures.",
+            field="plan",
+            received=f"fingerprints {first.fingerprint[:12]}… and {second.fingerprint[:12]}…",
+            expected="two plans for one model, or for models retrained from it",
+        )
+    groups = [
+        GroupDiff(
+            name=one.name,
+            num_channels=one.num_channels,
+            only_first=tuple(sorted(set(one.keep) - set(other.keep))),
+            only_second=tuple(sorted(set(other.keep) - set(one.keep))),
+            kept=(len(one.keep), len(other.keep)),
+            why=(one.why, other.why),
+        )
+        for one, other in zip(first.groups, second.groups, strict=True)
+        if one.keep != other.keep
+    ]
+    layers = [
+        LayerDiff(
+            path=one.path,
+            channels=(one.channels_after, other.channels_after),
+            params=(one.params_after, other.params_after),
+            macs=(one.macs_after, other.macs_after),
+        )
+        for one, other in zip(first.layers, second.layers, strict=True)
+        if (one.channels_after, one.params_after) != (other.channels_after, other.params_after)
+    ]
+    return PlanDiff(
+        groups=tuple(groups),
+        layers=tuple(layers),
+        params=(first.params_after, second.params_after),
+        macs=(first.macs_after, second.macs_after),
     )

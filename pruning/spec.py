@@ -25,7 +25,7 @@ SCHEDULES = ("constant", "linear", "exponential", "one_shot")
 Scope = Literal["local", "global"]
 Normalisation = Literal["none", "max", "mean", "sum", "l2", "standard", "rank"]
 Unit = Literal["channel", "param", "mac"]
-Runtime = Literal["keras"]
+Runtime = Literal["keras", "saved_model", "litert", "onnx", "openvino"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 MAX_PATTERN_CHARACTERS = 256
@@ -103,7 +103,7 @@ class LatencyTarget(_Frozen):
 
     share: Ratio | None = Field(default=None, description="Share of what the original takes.")
     seconds: float | None = Field(default=None, gt=0, description="Seconds for one call.")
-    runtime: Runtime = Field(default="keras", description="What runs the model.")
+    runtime: Runtime = Field(default="keras", description="What runs the model: Keras, or that of an export format.")
     batch_size: int = Field(default=1, ge=1, le=65_536, description="Samples in one call.")
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from pruning.explanation import Explanation
     from pruning.export import ExportResult
     from pruning.pipeline import PruningResult
     from pruning.progress import OnProgress
@@ -73,6 +74,14 @@ def prune(
     if target is not None:
         result.model.save(target)
     return result
+
+
+def explain(model: str | Path) -> Explanation:
+    """Say what pruning could do with a model file, layer by layer; see `pruning.explain`."""
+    from pruning.explanation import explain as explain_model
+    from pruning.load import load_model
+
+    return explain_model(load_model(Path(model)))
 
 
 def export(

@@ -38,14 +38,14 @@ def check_criterion(name: str) -> str:
     return name
 
 
-def parse_training(text: str) -> dict[str, Any]:
-    """Return training options given as JSON; anything but an object is a usage error."""
+def parse_options(text: str) -> dict[str, Any]:
+    """Return options given as JSON; anything but an object is a usage error."""
     try:
         options = json.loads(text)
     except ValueError as error:
         raise typer.BadParameter(f"that is not JSON: {error}.") from None
     if not isinstance(options, dict):
-        raise typer.BadParameter('expected a JSON object such as \'{"optimizer": "adam"}\'.')
+        raise typer.BadParameter("expected a JSON object such as '{\"seed\": 1}'.")
     return options
 
 
@@ -58,10 +58,19 @@ Data = Annotated[str | None, typer.Option(help="An .npz file, a zip of images, a
 Criterion = Annotated[
     str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)
 ]
+Pruning = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        parser=parse_options,
+        metavar="<json>",
+        help="Further pruning options, such as "
+        '\'{"ratios": {"conv1.*": 0.2}, "target_latency": {"share": 0.5, "runtime": "litert"}}\'.',
+    ),
+]
 Training = Annotated[
     dict[str, Any] | None,
     typer.Option(
-        parser=parse_training,
+        parser=parse_options,
         metavar="<json>",
         help="Further training options, such as "
         '\'{"optimizer": "adam", "max_train_samples": 5000, "augmentation": {"horizontal_flip": true}}\'.',

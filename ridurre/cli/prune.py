@@ -13,7 +13,7 @@ from typer import Option
 
 from ridurre.cli.exits import errors_console, exit_codes
 from ridurre.cli.literal import literal, literal_lines
-from ridurre.cli.options import Criterion, Data, Model, Out, Training, Url
+from ridurre.cli.options import Criterion, Data, Model, Out, Pruning, Training, Url
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
 from ridurre.client import Client
@@ -27,7 +27,14 @@ PRUNING_FIELDS = {
     "criterion": "criterion",
     "ratio": "ratio",
     "target_params": "target_params",
+    "target_macs": "target_macs",
+    "target_file_bytes": "target_file_bytes",
+    "target_latency": "target_latency",
     "max_filters_removed": "max_filters_removed",
+    "max_metric_drop": "max_metric_drop",
+    "scope": "scope",
+    "round_to": "round_to",
+    "freeze": "freeze",
     "num_iterations": "iterations",
     "schedule": "schedule",
     "include": "include",
@@ -35,7 +42,10 @@ PRUNING_FIELDS = {
     "min_channels": "min_channels",
     "seed": "seed",
 }
-EXTENTS = {"ratio", "target_params", "max_filters_removed"}
+EXTENTS = {
+    "ratio", "ratios", "ratios_by_width", "target_params", "target_macs", "target_file_bytes", "target_latency",
+    "max_filters_removed",
+}  # fmt: skip
 TRAINING_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs", "batch_size", "learning_rate", "seed")
 
 
@@ -45,12 +55,21 @@ def prune(
     data: Data = None,
     criterion: Criterion = "l1_norm",
     ratio: Annotated[float | None, Option(help="Fraction of each group's channels removed per iteration.")] = None,
-    target_params: Annotated[float | None, Option(help="Stop at this share of the parameters left.")] = None,
+    target_params: Annotated[float | None, Option(help="Most parameters left: a share, or a count.")] = None,
+    target_macs: Annotated[float | None, Option(help="Most multiply-accumulates left: a share, or a count.")] = None,
+    target_file_bytes: Annotated[float | None, Option(help="Largest file: a share, or bytes.")] = None,
+    target_latency: Annotated[float | None, Option(help="Longest call: a share of the original's time.")] = None,
     max_filters_removed: Annotated[float | None, Option(help="Stop before more of all channels is removed.")] = None,
+    max_metric_drop: Annotated[
+        float | None, Option(help="Go back to the last model at most so much worse, such as 0.01 of accuracy.")
+    ] = None,
     iterations: Annotated[int | None, Option(min=1, help="Prune and fine-tune this often at most.")] = None,
     schedule: Annotated[str | None, Option(help="constant, linear, exponential or one_shot.")] = None,
+    scope: Annotated[str | None, Option(help="local, within each layer; or global, among all.")] = None,
+    round_to: Annotated[int | None, Option(min=1, help="Leave multiples of so many channels, such as 8.")] = None,
     include: Annotated[list[str] | None, Option(help="Only layers that match; may be repeated.")] = None,
     exclude: Annotated[list[str] | None, Option(help="Not layers that match; may be repeated.")] = None,
+    freeze: Annotated[list[str] | None, Option(help="Neither prune nor train what matches; may be repeated.")] = None,
     min_channels: Annotated[int | None, Option(min=1, help="Never leave a layer with fewer.")] = None,
     epochs: Annotated[int | None, Option(min=0, help="Training before the first prune.")] = None,
     fine_tuning_epochs: Annotated[int | None, Option(min=0, help="After each prune.")] = None,
@@ -58,6 +77,7 @@ def prune(
     batch_size: Annotated[int | None, Option(min=1, help="Samples per training step.")] = None,
     learning_rate: Annotated[float | None, Option(help="Peak; default: the compiled model's.")] = None,
     seed: Annotated[int | None, Option(min=0, help="For pruning and training.")] = None,
+    pruning: Pruning = None,
     training: Training = None,
     out: Out = None,
     name: Annotated[str | None, Option(help="A label for the job.")] = None,
@@ -66,11 +86,13 @@ def prune(
 ) -> None:
     """Prune a model and show it before and after. Ctrl-C cancels the job."""
     given_options = {name: value for name, value in context.params.items() if value not in (None, [], ())}
-    pruning: PruningOptions = {  # type: ignore[assignment]
+    pruning_options: PruningOptions = (pruning or {}) | {  # type: ignore[assignment]
         field: given_options[option] for field, option in PRUNING_FIELDS.items() if option in given_options
     }
-    if not pruning.keys() & EXTENTS:
-        raise typer.BadParameter("Say how far to go: give --ratio, --target-params or --max-filters-removed.")
+    if not pruning_options.keys() & EXTENTS:
+        raise typer.BadParameter(
+            "Say how far to go: give --ratio, --target-params, another --target or --max-filters-removed."
+        )
     training_options = (training or {}) | {
         field: given_options[field] for field in TRAINING_FIELDS if field in given_options
     }
@@ -78,9 +100,9 @@ def prune(
     with exit_codes():
         overwritten = check_model_target(target).exists()
         if local:
-            report = _locally(model, data, target, training_options, pruning, console)
+            report = _locally(model, data, target, training_options, pruning_options, console)
         else:
-            report = _on_service(url, model, data, target, name, training_options, pruning, console)
+            report = _on_service(url, model, data, target, name, training_options, pruning_options, console)
         console.print(before_after(report))
         console.print(literal(f"{'Overwrote' if overwritten else 'Wrote'} {target}"), soft_wrap=True)
 

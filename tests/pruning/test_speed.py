@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import keras
@@ -10,8 +11,10 @@ from keras import layers
 
 import pruning.goals
 from pruning import PruningSpec, make_plan
+from pruning.catalog import EXPORT_FORMATS
 from pruning.errors import InfeasibleError
 from pruning.measure import Latency, latency
+from pruning.spec import Runtime
 from tests.pruning.models import residual
 
 
@@ -49,6 +52,10 @@ def test_too_slow_at_any_width_is_infeasible(clock: list[float]) -> None:
     with pytest.raises(InfeasibleError, match="fast enough") as caught:
         make_plan(residual(), PruningSpec(target_latency=0.01))
     assert caught.value.nearest["target_latency"] > 0
+
+
+def test_runtimes_are_those_of_the_export_formats() -> None:
+    assert set(typing.get_args(Runtime)) == set(EXPORT_FORMATS)
 
 
 def test_latency_is_measured_for_any_inputs() -> None:

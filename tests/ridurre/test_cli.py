@@ -79,6 +79,17 @@ def test_further_training_options_are_json(run: Run, service: FakeService, model
     assert json.loads(submitted.content)["training"] == {"optimizer": "adam", "epochs": 2}
 
 
+def test_targets_and_further_pruning_options(run: Run, service: FakeService, model: Path) -> None:
+    options = ("--target-macs", "0.5", "--round-to", "8", "--scope", "global", "--freeze", "stem", "--max-metric-drop")
+    more = '{"max_ratio": 0.9, "target_latency": {"share": 0.5, "runtime": "litert"}}'
+    assert run("prune", model, *options, "0.01", "--pruning", more).exit_code == 0
+    sent = json.loads(next(request for request in service.requests if request.url.path == "/v1/jobs").content)
+    assert sent["pruning"] == {
+        "criterion": "l1_norm", "target_macs": 0.5, "round_to": 8, "scope": "global", "freeze": ["stem"],
+        "max_metric_drop": 0.01, "max_ratio": 0.9, "target_latency": {"share": 0.5, "runtime": "litert"},
+    }  # fmt: skip
+
+
 def test_a_job_that_fails_is_1(run: Run, service: FakeService, model: Path) -> None:
     error = {"type": "/problems/training-failed", "detail": "The loss is NaN.", "hint": "Lower the learning rate."}
     service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=job_body("failed", error=error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,16 @@ def test_the_command_without_a_service(model_path: Path, data_path: Path, tmp_pa
     missing = CliRunner().invoke(app, [*arguments[:3], "digits", *arguments[4:]])
     assert missing.exit_code == 2
     assert "an .npz file" in missing.output
+
+
+def test_explain_tells_what_is_coupled(model_path: Path) -> None:
+    from ridurre.cli import app
+
+    text, as_json = (CliRunner().invoke(app, ["explain", str(model_path), *more]) for more in ([], ["--json"]))
+    assert text.exit_code == as_json.exit_code == 0
+    assert "is an output of the model" in text.output
+    assert "of the parameters in kernels can be pruned." in text.output
+    assert json.loads(as_json.output)["layers"]
 
 
 def test_the_command_exports(model_path: Path, data_path: Path, tmp_path: Path) -> None:
