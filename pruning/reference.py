@@ -137,6 +137,18 @@ def _log_sum(x: np.ndarray, axes: tuple[int, ...], there: Present, keepdims: boo
     return np.asarray(total if keepdims else np.squeeze(total, axis=axes))
 
 
+def _activation(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    """Along the last axis; without a softmax, which the proof may have taken off, nothing is done."""
+    share = keras.activations.softmax, keras.activations.log_softmax
+    if layer.activation not in share:
+        return np.asarray(inputs[0])
+    logarithms = inputs[0] - _log_sum(inputs[0], (inputs[0].ndim - 1,), present[0], keepdims=True)
+    if layer.activation is share[1]:
+        return np.asarray(logarithms)
+    with np.errstate(over="ignore"):  # As in `_log_sum`.
+        return np.where(present[0], np.exp(logarithms), 0.0)
+
+
 def _logsumexp(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
     return _log_sum(inputs[0], _axes(operation.axis, inputs[0].ndim), present[0], operation.keepdims)
 
@@ -165,6 +177,7 @@ REFERENCES: dict[type, Reference] = {
     layers.RMSNormalization: _rms_normalization,
     layers.UnitNormalization: _unit_normalization,
     layers.Softmax: _softmax,
+    layers.Activation: _activation,
     nn.Softmax: _softmax,
     nn.LogSoftmax: _log_softmax,
     sums.Logsumexp: _logsumexp,

@@ -79,7 +79,7 @@ class _Builder:
             self._share, self._shuffle, self._flatten, self._global_pool, self._dense, self._unflatten,
             self._permute, self._lock, self._normalise_across, self._by_channel, self._reduce, self._excite,
             self._split, self._slice, self._shuffle_by_operations, self._move, self._repeat, self._stack,
-            self._contract, self._attend, self._recur, self._wrap,
+            self._contract, self._attend, self._attend_by_layer, self._recur, self._wrap,
         ]  # fmt: skip
         self._draw(st.sampled_from(steps))()
 
@@ -202,7 +202,7 @@ class _Builder:
         self._images.append(layers.Permute((2, 1, 3))(self._image()))
 
     def _lock(self) -> None:
-        self._add(layers.Activation("softmax"))
+        self._add(layers.Dense(self._draw(WIDTHS), activation="softmax"))
 
     def _divisor(self, number: int) -> int:
         return self._draw(st.sampled_from([n for n in range(1, number + 1) if number % n == 0]))
@@ -212,6 +212,7 @@ class _Builder:
         kinds: list[Callable[[], Any]] = [
             layers.LayerNormalization, lambda: layers.LayerNormalization(axis=[1, 2, 3]), layers.RMSNormalization,
             lambda: layers.GroupNormalization(self._divisor(image.shape[-1])), layers.UnitNormalization, layers.Softmax,
+            lambda: layers.Activation("softmax"),
         ]  # fmt: skip
         self._add(self._draw(st.sampled_from(kinds))(), image)
 
@@ -315,6 +316,17 @@ class _Builder:
             attended = ops.einsum("bqk,bkc->bqc", scores, values)
         grown = layers.Reshape((2, 2, values.shape[-1]))(attended)
         self._images.append(layers.UpSampling2D(3)(grown))
+
+    def _attend_by_layer(self) -> None:
+        sequence = self._sequence()
+        heads, width = self._draw(st.integers(1, 2)), self._draw(st.integers(1, 3))
+        kinds: list[Callable[[], Any]] = [
+            lambda: layers.MultiHeadAttention(heads, width, value_dim=self._draw(WIDTHS))(sequence, sequence),
+            lambda: layers.GroupQueryAttention(width, 2, self._draw(st.integers(1, 2)))(sequence, sequence),
+            lambda: layers.Attention()([sequence, layers.Dense(sequence.shape[-1])(sequence)]),
+            lambda: layers.EinsumDense("btc,cd->btd", (4, self._draw(WIDTHS)), bias_axes="d")(sequence),
+        ]  # fmt: skip
+        self._vectors.append(layers.GlobalAveragePooling1D()(self._draw(st.sampled_from(kinds))()))
 
     def _recur(self) -> None:
         kind = self._draw(st.sampled_from([layers.LSTM, layers.GRU, layers.SimpleRNN]))

@@ -34,10 +34,15 @@ def require_channelwise(context: Context, activation: Any, labels: Labels) -> No
 
 
 def activation(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
-    """`keras.layers.Activation`: any function by name."""
-    labels = single(inputs).labels
-    require_channelwise(context, layer.activation, labels)
-    return [labels]
+    """`keras.layers.Activation`: any function by name; softmax over the channels that are left."""
+    tensor = single(inputs)
+    if layer.activation in (keras.activations.softmax, keras.activations.log_softmax):
+        axis = context.varying(tensor)
+        if axis is not None and axis == len(tensor.shape) - 1:
+            context.read(0, tensor, axis)
+    else:
+        require_channelwise(context, layer.activation, tensor.labels)
+    return [tensor.labels]
 
 
 def elementwise(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

@@ -17,7 +17,9 @@ from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
+from pruning.proof import prove
 from pruning.rules import RULES
+from pruning.surgery import prune_channels
 from tests.strategies import randomise
 
 Make = Callable[[], layers.Layer]
@@ -73,6 +75,8 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("Rescaling by channel", lambda: layers.Rescaling([1.0, 2, 3, 4, 5, 6], offset=np.arange(6.0)), IMAGE),
     ("Softmax over channels", lambda: layers.Softmax(), IMAGE),
     ("Activation", lambda: layers.Activation("silu"), IMAGE),
+    ("softmax as an activation", lambda: layers.Activation("softmax"), IMAGE),
+    ("log_softmax as an activation", lambda: layers.Activation("log_softmax"), IMAGE),
     ("ELU", lambda: layers.ELU(), IMAGE),
     ("LeakyReLU", lambda: layers.LeakyReLU(), IMAGE),
     ("PReLU", lambda: layers.PReLU(), IMAGE),
@@ -338,7 +342,7 @@ def over_channels(x: Any) -> Any:
 MERGES = [layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum]
 
 LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
-    ("softmax as an activation", lambda: layers.Activation("softmax"), IMAGE, "several channels at once"),
+    ("softmax of a layer's own", lambda: layers.DepthwiseConv2D(3, activation="softmax"), IMAGE, "several channels"),
     ("glu as an activation", lambda: layers.Activation("glu"), IMAGE, "several channels at once"),
     ("an unknown activation", lambda: layers.Activation(lambda x: x), IMAGE, "not known"),
     ("EinsumDense that adds up", lambda: layers.EinsumDense("abc,d->abd", (None, 2)), LINE, "adds up"),
@@ -384,6 +388,24 @@ def test_channels_are_followed_through(make: Make, shape: tuple[int, ...]) -> No
     assert proof.passed, proof
     assert proof.output_spread > 1e-3
     assert small.count_params() == plan.params_after
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["slices", "split at places", "shuffle by take", "a constant for each channel", "Rescaling by channel",
+     "GroupNormalization", "softmax by an operation", "tile and repeat"],
+)  # fmt: skip
+def test_what_follows_the_channels_follows_them_again(name: str) -> None:
+    """What is known of the smaller model comes from the first one and is not traced anew."""
+    make, shape = next(row[1:] for row in FOLLOWED if row[0] == name)
+    graph = ChannelGraph(around(make(), shape))
+    for _ in range(2):
+        last = {group.name: np.arange(group.num_channels)[1:] for group in graph.groups if group.num_channels > 1}
+        stays = graph.stays(last)
+        smaller = prune_channels(graph, stays)
+        assert not stays.all()
+        assert prove(graph, stays, smaller.model).passed
+        graph = smaller
 
 
 @pytest.mark.parametrize(("make", "shape", "reason"), [row[1:] for row in LOCKED], ids=[row[0] for row in LOCKED])
