@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def _convolution(hidden: Any, filters: int, stride: int) -> Any:
 
 def seconds(num_layers: int, repeats: int) -> dict[str, Any]:
     """Time planning, and its part that is tracing and grouping, for one depth."""
+    sys.setrecursionlimit(100_000)  # Keras itself walks a new model's graph by recursion.
     spec = PruningSpec(criterion="l1_norm", ratio=0.5)
     make_plan(resnet(8), spec)
     model = resnet(num_layers)
