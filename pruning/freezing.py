@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from pruning.graph.models import functional_graph
+from pruning.rules.parts import parts_of
 
 
 @contextmanager
@@ -20,7 +21,9 @@ def frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
         model: Its flags change meanwhile; compile it inside.
         patterns: Regular expressions for whole layer paths.
     """
-    matched = [layer for path, layer in _layers(model, "") if any(re.fullmatch(pattern, path) for pattern in patterns)]
+    matched = [
+        layer for path, layer in _layers(model.layers, "") if any(re.fullmatch(pattern, path) for pattern in patterns)
+    ]
     flags = [(each, each.trainable) for layer in matched for each in layer._flatten_layers()]
     # A layer's flag sets those of all its variables.
     flags += [(variable, variable.trainable) for layer in matched for variable in layer.variables]
@@ -33,9 +36,11 @@ def frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
             flagged.trainable = trainable
 
 
-def _layers(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for layer in model.layers:
+def _layers(layers: Sequence[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for layer in layers:
+        path = prefix + layer.name
         if functional_graph(layer) is None:
-            yield prefix + layer.name, layer
+            yield path, layer
+            yield from _layers(parts_of(layer), f"{path}/")
         else:
-            yield from _layers(layer, f"{prefix}{layer.name}/")
+            yield from _layers(layer.layers, f"{path}/")

@@ -81,6 +81,7 @@ def test_packed_weights_are_locked_with_the_way_out() -> None:
 def test_adapted_layers_are_locked_with_the_way_out() -> None:
     model = images()
     model.get_layer("wide").enable_lora(2)
+    randomise(model, seed=15)
     plan = make_plan(model, HALF)
     assert {group.name for group in plan.groups} == {"conv"}
     assert "LoRA" in ChannelGraph(model).locked["wide"]

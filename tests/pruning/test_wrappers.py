@@ -11,6 +11,7 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.freezing import frozen
 from pruning.graph.groups import ChannelGraph
 from tests.pruning.models import same
 from tests.strategies import randomise
@@ -113,6 +114,32 @@ def test_flags_of_wrapped_layers_are_kept() -> None:
     assert small.get_layer("wides").trainable
     assert not small.get_layer("both").forward_layer.trainable
     assert len(small.trainable_weights) == len(model.trainable_weights)
+
+
+def test_momenta_of_wrapped_layers_are_cut_with_them() -> None:
+    model = video()
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    model.fit(np.ones((2, 4, 8, 8, 3), "float32"), np.ones((2, 2), "float32"), epochs=1, verbose=0)
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    kept = {group.name: list(group.keep) for group in plan.groups}["wides/wide"]
+    momenta = []
+    for each in (model, small):
+        bias = each.get_layer("wides").layer.bias
+        (position,) = [index for index, other in enumerate(each.trainable_variables) if other is bias]
+        momenta.append(keras.ops.convert_to_numpy(each.optimizer.momentums[position]))
+    assert np.any(momenta[0])
+    np.testing.assert_array_equal(momenta[0][kept], momenta[1])
+
+
+def test_wrapped_layers_are_frozen_by_their_paths() -> None:
+    model = video()
+    with frozen(model, ["frames/frame/spectral/conv", "both/forward_.*"]):
+        frames = model.get_layer("frames").layer
+        assert not frames.get_layer("spectral").layer.trainable
+        assert not model.get_layer("both").forward_layer.trainable
+        assert model.get_layer("both").backward_layer.trainable
+    assert frames.get_layer("spectral").layer.trainable
 
 
 def test_the_states_of_a_stateful_layer_are_cut_too() -> None:
