@@ -6,6 +6,7 @@ Each row puts a layer between one that makes channels and one that reads them, a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import keras
@@ -378,9 +379,15 @@ def around(layer: layers.Layer, shape: tuple[int, ...]) -> keras.Model:
     return model
 
 
+@cache
+def example(make: Make, shape: tuple[int, ...]) -> keras.Model:
+    """Return the model of a row; it is made once, and no test changes it."""
+    return around(make(), shape)
+
+
 @pytest.mark.parametrize(("make", "shape"), [row[1:] for row in FOLLOWED], ids=[row[0] for row in FOLLOWED])
 def test_channels_are_followed_through(make: Make, shape: tuple[int, ...]) -> None:
-    model = around(make(), shape)
+    model = example(make, shape)
     plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5, seed=1))
     assert {group.name: len(group.keep) for group in plan.groups}["stem"] < 6
     small = apply_plan(model, plan)
@@ -479,6 +486,6 @@ def test_channels_first_is_planned_alike() -> None:
 
 
 def test_every_rule_has_a_row() -> None:
-    models = [around(make(), shape) for _, make, shape in FOLLOWED]
+    models = [example(make, shape) for _, make, shape in FOLLOWED]
     rows = {type(layer) for model in models for layer in [*model.operations, *model._flatten_layers()]}
     assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding, layers.Masking}
