@@ -173,3 +173,19 @@ def test_a_cell_without_a_rule_stays_whole() -> None:
     assert [group.name for group in plan.groups] == ["after"]
     assert "no rule" in ChannelGraph(model).locked["rnn/mine"]
     assert verify(model, apply_plan(model, plan), plan).passed
+
+
+def test_channels_first_is_planned_alike() -> None:
+    """No CPU kernel runs channels-first convolutions, but the plan does not run anything."""
+
+    def model(data_format: str) -> keras.Model:
+        inputs = keras.Input((4, 3, 8, 8) if data_format == "channels_first" else (4, 8, 8, 3))
+        hidden = layers.ConvLSTM2D(6, 3, return_sequences=True, name="first", data_format=data_format)(inputs)
+        hidden = layers.TimeDistributed(layers.Conv2D(4, 3, name="conv", data_format=data_format), name="each")(hidden)
+        hidden = layers.ConvLSTM2D(4, 3, name="last", data_format=data_format)(hidden)
+        return keras.Model(inputs, layers.Dense(2)(layers.Flatten(data_format=data_format)(hidden)))
+
+    first, last = (make_plan(model(data_format), HALF) for data_format in ("channels_first", "channels_last"))
+    assert [group.name for group in first.groups] == ["first", "each/conv", "last"]
+    assert [group.keep for group in first.groups] == [group.keep for group in last.groups]
+    assert (first.params_after, first.macs_after) == (last.params_after, last.macs_after)
