@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras.src.export.export_utils import get_input_signature
+from keras.src.export.export_utils import get_input_signature, make_tf_tensor_spec
 
 from pruning.export.base import ExportFormat, InputSpec, Named, Runner
 
@@ -16,11 +16,29 @@ _TYPES = {"float": "float32", "double": "float64"}
 
 
 class Onnx(ExportFormat):
-    """Write with Keras's exporter, run with ONNX Runtime on the processor."""
+    """Write with tf2onnx in the way of Keras's exporter, run with ONNX Runtime on the processor.
+
+    Differs from `model.export`: that leaves tensors which a layer keeps beside its variables, such as the mean of a
+    Normalization, to be given as further inputs. Here they are constants of the file.
+    """
 
     def write(self, model: keras.Model, path: Path, precision: str, samples: Sequence[Named]) -> None:
-        # Without a signature Keras refuses a Sequential model that was never called.
-        model.export(path, format="onnx", verbose=False, input_signature=get_input_signature(model))
+        import onnx
+        import tf2onnx
+        from keras.src.export.onnx import get_concrete_fn
+        from keras.src.export.tf2onnx_lib import patch_tf2onnx
+
+        signature = keras.tree.map_structure(make_tf_tensor_spec, get_input_signature(model))
+        function = get_concrete_fn(model, signature)
+        patch_tf2onnx()
+        written, _ = tf2onnx.convert.from_function(function, signature)
+        captures = function.get_concrete_function(*signature).graph.captures
+        kept = {inner.name: outer for outer, inner in captures if outer.dtype != "resource"}
+        graph = written.graph
+        for spec in [spec for spec in graph.input if spec.name in kept]:
+            graph.initializer.append(onnx.numpy_helper.from_array(kept[spec.name].numpy(), spec.name))
+            graph.input.remove(spec)
+        onnx.save(written, str(path))
 
     def open(self, path: Path, *, num_threads: int | None = None) -> Runner:
         return _OnnxRunner(path, num_threads)

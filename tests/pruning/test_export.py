@@ -13,7 +13,7 @@ from keras import layers
 from pruning import export_model
 from pruning.errors import DataError, ExportError, SpecError, VerificationError
 from pruning.export import median_seconds, runner
-from tests.contracts.export_format import ExportFormatContract
+from tests.contracts.export_format import ExportFormatContract, target
 from tests.pruning.models import blobs, residual
 from tests.strategies import randomise
 
@@ -99,6 +99,17 @@ def test_an_operation_that_the_format_does_not_know_is_an_error(tmp_path: Path) 
     with pytest.raises(ExportError, match="cannot hold"):
         export_model(model, tmp_path / "model.tflite", "litert")
     assert not list(tmp_path.iterdir())
+
+
+@tensorflow_only
+@pytest.mark.parametrize("format", ["litert", "onnx", "openvino"])
+def test_what_a_normalization_keeps_beside_its_weights_goes_into_the_file(format: str, tmp_path: Path) -> None:
+    pytest.importorskip({"litert": "ai_edge_litert", "onnx": "tf2onnx", "openvino": "openvino"}[format])
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(5, 3, (50, 6)))
+    model = keras.Sequential([keras.Input((6,)), normalization, layers.Dense(2)])
+    result = export_model(model, target(tmp_path, format), format)
+    assert len(runner(result.path, format).inputs) == 1
 
 
 @tensorflow_only
