@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -49,6 +49,35 @@ class FileBytes:
         return self.overhead + self.per_byte * weight_bytes
 
 
+class Stopwatch:
+    """Measures the latency that a target limits.
+
+    For a share of the original's time the original is timed in turns with each model, and seconds are those that
+    the model would have taken when the original was first measured: a machine that is busier now than then
+    does not count against it.
+
+    Args:
+        original: The model before it is pruned.
+        target: What is asked.
+
+    Attributes:
+        seconds: For one call of the original.
+    """
+
+    def __init__(self, original: keras.Model, target: LatencyTarget) -> None:
+        self._target = target
+        self._original = original if target.seconds is None else None
+        self.seconds = latency(original, batch_size=target.batch_size, runtime=target.runtime).seconds
+
+    def measure(self, model: keras.Model) -> Latency:
+        """Measure a model."""
+        target = self._target
+        timed = latency(model, batch_size=target.batch_size, runtime=target.runtime, beside=self._original)
+        if timed.seconds_beside is None:
+            return timed
+        return replace(timed, seconds=timed.seconds * self.seconds / timed.seconds_beside)
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A model before it is pruned.
@@ -57,11 +86,13 @@ class Baseline:
         amounts: Field of each target that is given → what the model has of it.
         file_bytes: How large its file is for the bytes of its variables.
         widths: Group → its number of channels.
+        stopwatch: Measures the latency that is limited, if it is.
     """
 
     amounts: Mapping[str, float]
     file_bytes: FileBytes
     widths: Mapping[str, int]
+    stopwatch: Stopwatch | None = None
 
     @property
     def num_channels(self) -> int:
@@ -75,7 +106,7 @@ def measure_baseline(graph: ChannelGraph, spec: PruningSpec, costs: Costs) -> Ba
     Raises:
         SpecError: Something that a target limits cannot be counted.
     """
-    amounts, file_bytes = {}, FileBytes()
+    amounts, file_bytes, stopwatch = {}, FileBytes(), None
     if spec.target_params is not None:
         amounts["target_params"] = float(costs.params(costs.widths))
     if spec.target_macs is not None or spec.importance_per == "mac":
@@ -93,18 +124,14 @@ def measure_baseline(graph: ChannelGraph, spec: PruningSpec, costs: Costs) -> Ba
         amounts["target_file_bytes"] = float(size)
         file_bytes = FileBytes.of(graph.model, size, int(costs.weight_bytes(costs.widths)))
     if spec.target_latency is not None:
-        amounts["target_latency"] = measured_latency(graph.model, spec).seconds
+        stopwatch = Stopwatch(graph.model, _latency_target(spec))
+        amounts["target_latency"] = stopwatch.seconds
     return Baseline(
         {name: amounts[name] for name in spec.targets},
         file_bytes,
         {group.name: group.num_channels for group in graph.groups},
+        stopwatch,
     )
-
-
-def measured_latency(model: keras.Model, spec: PruningSpec) -> Latency:
-    """Measure the latency that a spec limits."""
-    wanted = _latency_target(spec)
-    return latency(model, batch_size=wanted.batch_size, runtime=wanted.runtime)
 
 
 def _latency_target(spec: PruningSpec) -> LatencyTarget:

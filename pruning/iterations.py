@@ -59,6 +59,7 @@ class Iterations:
             },
             max_removed_channels=None if most is None else max(0, int(most * share * baseline.num_channels) - removed),
             file_bytes=baseline.file_bytes,
+            stopwatch=baseline.stopwatch,
             wanted=wanted,
             at_start=baseline.widths,
         )

@@ -112,6 +112,7 @@ class Latency:
         runtime: What ran the model.
         batch_size: Samples in one call.
         num_calls: Calls that were timed.
+        seconds_beside: The same of the model that was timed in turns with it.
     """
 
     seconds: float
@@ -119,6 +120,7 @@ class Latency:
     runtime: Runtime
     batch_size: int
     num_calls: int
+    seconds_beside: float | None = None
 
 
 def latency(
@@ -129,12 +131,13 @@ def latency(
     num_warmup: int = 3,
     num_calls: int = 30,
     max_seconds: float = 2.0,
+    beside: keras.Model | None = None,
 ) -> Latency:
     """Measure how long one call of a model takes on this machine, now.
 
     Calls are timed one by one after a warm-up that also compiles; the median does not mind the few that
-    something else on the machine disturbs. Where models are to be set side by side,
-    `pruning.export.median_seconds` times them in turns.
+    something else on the machine disturbs. What makes the whole machine slower for a while
+    is only fair to two models that are timed in turns: see `beside`.
 
     Args:
         model: A functional or Sequential model; it is not changed.
@@ -143,21 +146,29 @@ def latency(
         num_warmup: Calls that are not timed.
         num_calls: Calls that are timed at most, at least 5.
         max_seconds: No further call is started after this time, once 5 calls are timed.
+        beside: Another model to time in turns with it.
 
     Raises:
         SpecError: The packages of the runtime are not installed.
     """
+    models = [model] if beside is None else [model, beside]
     with tempfile.TemporaryDirectory() as directory:
-        run = open_copy(model, Path(directory), runtime)
-        inputs = inputs_for(run, batch_size=batch_size)
-        for _ in range(max(1, num_warmup)):
+        calls = []
+        for number, each in enumerate(models):
+            folder = Path(directory, str(number))
+            folder.mkdir()
+            run = open_copy(each, folder, runtime)
+            calls.append((run, inputs_for(run, batch_size=batch_size)))
+        for run, inputs in calls * max(1, num_warmup):
             run(inputs)
-        times: list[float] = []
+        times: list[list[float]] = [[] for _ in calls]
         end = time.perf_counter() + max_seconds
-        while len(times) < max(5, num_calls) and (len(times) < 5 or time.perf_counter() < end):
-            start = time.perf_counter()
-            run(inputs)
-            times.append(time.perf_counter() - start)
-    quarters = statistics.quantiles(times, n=4)
+        while len(times[0]) < max(5, num_calls) and (len(times[0]) < 5 or time.perf_counter() < end):
+            for (run, inputs), seconds in zip(calls, times, strict=True):
+                start = time.perf_counter()
+                run(inputs)
+                seconds.append(time.perf_counter() - start)
+    quarters = statistics.quantiles(times[0], n=4)
     spread = (quarters[2] - quarters[0]) / (2 * quarters[1])
-    return Latency(quarters[1], spread, runtime, batch_size, len(times))
+    seconds_beside = None if beside is None else statistics.median(times[1])
+    return Latency(quarters[1], spread, runtime, batch_size, len(times[0]), seconds_beside)

@@ -19,7 +19,7 @@ from pruning.data import Data
 from pruning.drop import Drop, WatchedMetric
 from pruning.feasibility import require_reachable
 from pruning.freezing import frozen
-from pruning.goals import measure_baseline, measured_latency
+from pruning.goals import measure_baseline
 from pruning.graph.groups import ChannelGraph
 from pruning.iterations import MAX_ITERATIONS, Iterations
 from pruning.measure import file_size_bytes
@@ -176,7 +176,8 @@ class _Run:
             selection = plan_prune(graph, self.spec, extent, self._calibration(model))
             plan, before, wanted = selection.plan, wanted, selection.wanted
             if plan.num_channels_after == plan.num_channels_before:
-                if extent.scale > 0 and wanted == before:
+                is_final = extent.scale > 0 and extent.at_most == self._iterations.goals
+                if is_final and wanted == before:
                     because = "no channel is left that the ratio and the limits allow to remove"
                     self.stopped_because = self._missed(because)
                     return model
@@ -325,7 +326,8 @@ class _Run:
         )
 
     def _latency(self, model: keras.Model) -> float | None:
-        return None if self.spec.target_latency is None else measured_latency(model, self.spec).seconds
+        stopwatch = self._baseline.stopwatch
+        return None if stopwatch is None else stopwatch.measure(model).seconds
 
     def _reached_limit(self) -> bool:
         reached = [f"{name} {shown(target)}" for name, target in self.spec.targets.items()]

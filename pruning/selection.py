@@ -12,7 +12,7 @@ from pruning.bounds import Bounds, bounds, check_patterns, require_prunable
 from pruning.calibration import Calibration
 from pruning.costs import Costs
 from pruning.feasibility import require_reachable
-from pruning.goals import Baseline, FileBytes, goals, limits, measure_baseline
+from pruning.goals import Baseline, FileBytes, Stopwatch, goals, limits, measure_baseline
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
@@ -32,6 +32,7 @@ class Extent:
         at_most: Field of a target → the most that may be left after this prune.
         max_removed_channels: Remove at most this many channels; `None`: no limit.
         file_bytes: How large a file is for the bytes of the variables.
+        stopwatch: Measures latency, where it is limited.
         wanted: Group → the width that earlier prunes would have left without rounding up; `None`: its width now.
         at_start: Group → its width before the first prune; `None`: its width now.
     """
@@ -40,6 +41,7 @@ class Extent:
     at_most: Mapping[str, float] = field(default_factory=dict)
     max_removed_channels: int | None = None
     file_bytes: FileBytes = field(default_factory=FileBytes)
+    stopwatch: Stopwatch | None = None
     wanted: Mapping[str, int] | None = None
     at_start: Mapping[str, int] | None = None
 
@@ -96,6 +98,7 @@ def final_extent(spec: PruningSpec, baseline: Baseline) -> Extent:
         at_most=goals(spec, baseline),
         max_removed_channels=None if most is None else int(most * baseline.num_channels),
         file_bytes=baseline.file_bytes,
+        stopwatch=baseline.stopwatch,
     )
 
 
@@ -123,8 +126,10 @@ def plan_prune(
     seconds = extent.at_most.get("target_latency")
     begin = order if seconds is None or counted else order[:0]
     solution = solve(begin, bounded, counted, extent.max_removed_channels)
-    if seconds is not None:
-        solution = fast_enough(graph, spec, bounded, order, solution, seconds, extent.max_removed_channels)
+    if seconds is not None and extent.stopwatch is not None:
+        solution = fast_enough(
+            graph, spec, extent.stopwatch, bounded, order, solution, seconds, extent.max_removed_channels
+        )
     keep = {
         bound.group.name: ranking.keep(bound, int(width))
         for bound, width in zip(bounded, solution.widths, strict=True)

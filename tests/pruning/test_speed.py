@@ -23,9 +23,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let each parameter of a model take a microsecond."""
     seconds: list[float] = []
 
-    def timed(model: Any, *, batch_size: int, runtime: str) -> Latency:
+    def timed(model: Any, *, batch_size: int, runtime: str, beside: Any = None) -> Latency:
         seconds.append(1e-6 * batch_size * model.count_params())
-        return Latency(seconds[-1], 0.0, "keras", batch_size, 5)
+        # The machine becomes twice as slow after the first measurement.
+        slow = 1 if beside is None else 2
+        seconds_beside = None if beside is None else slow * seconds[0]
+        return Latency(slow * seconds[-1], 0.0, "keras", batch_size, 5, seconds_beside)
 
     monkeypatch.setattr(pruning.goals, "latency", timed)
     return seconds
@@ -62,7 +65,8 @@ def test_latency_is_measured_for_any_inputs() -> None:
     left, right = keras.Input((None, None, 3), name="left"), keras.Input((4,), dtype="int32", name="right")
     hidden = layers.Concatenate()([layers.GlobalAveragePooling2D()(left), layers.Rescaling(1.0)(right)])
     model = keras.Model({"left": left, "right": right}, layers.Dense(2)(hidden))
-    timed = latency(model, batch_size=3, num_calls=6)
+    timed = latency(model, batch_size=3, num_calls=6, beside=model)
+    assert timed.seconds_beside is not None
     assert timed.seconds > 0
     assert timed.spread >= 0
     assert (timed.num_calls, timed.batch_size, timed.runtime) == (6, 3, "keras")
