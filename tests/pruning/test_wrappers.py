@@ -118,7 +118,7 @@ def test_flags_of_wrapped_layers_are_kept() -> None:
 
 def test_momenta_of_wrapped_layers_are_cut_with_them() -> None:
     model = video()
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", run_eagerly=True)
     model.fit(np.ones((2, 4, 8, 8, 3), "float32"), np.ones((2, 2), "float32"), epochs=1, verbose=0)
     plan = make_plan(model, HALF)
     small = apply_plan(model, plan)
