@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default=None)
     parser.add_argument("--local", action="store_true", help="in this process, without a service")
-    parser.add_argument("--ratio", type=float, default=0.5, help="share of each group's channels that goes")
+    parser.add_argument("--ratio", type=float, default=0.25, help="share of each group's channels that goes")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--criteria", nargs="*", default=list(CRITERIA), choices=list(CRITERIA), metavar="NAME")
     parser.add_argument("--json", type=Path, default=Path("var/criteria.json"))
@@ -90,14 +90,14 @@ def trained(seed: int) -> keras.Model:
     model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"])
     data = load_builtin("digits")
     (images,), (digits,) = data.x_train.values(), data.y_train.values()
-    model.fit(images, digits, batch_size=64, epochs=15, verbose=0)
+    model.fit(images, digits, batch_size=64, epochs=20, verbose=0)
     return model
 
 
 def block(x: Any, filters: int) -> Any:
     """Convolve, normalize, rectify."""
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization()(x))
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def figures(report: dict[str, Any]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pruning.criteria.base import Criterion, ScoreCriterion
+    from pruning.criteria.base import Criterion, DataCriterion, ScoreCriterion
     from pruning.data import Data
     from pruning.errors import PruningError
     from pruning.explanation import explain
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Criterion": "pruning.criteria.base",
     "Data": "pruning.data",
+    "DataCriterion": "pruning.criteria.base",
     "ExportResult": "pruning.export.exporting",
     "PruningError": "pruning.errors",
     "PruningPlan": "pruning.plan",

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pruning.catalog import BUILT_IN
+
 ROOT = Path(__file__).parents[2]
-GUIDES = ["library.md"]
+GUIDES = ["library.md", "criteria.md"]
 
 
 @pytest.mark.parametrize("guide", GUIDES)
@@ -23,6 +25,13 @@ def test_the_examples_of_a_guide_run_one_after_another(guide: str, tmp_path: Pat
     (tmp_path / "guide.py").write_text("\n".join(examples), encoding="utf-8")
     done = subprocess.run([sys.executable, "guide.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_guide_to_criteria_names_them_all_with_their_papers() -> None:
+    text = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in BUILT_IN)
+    papers = {paper for entry in BUILT_IN.values() for paper in re.findall(r"arXiv:[\d.]+", entry.source)}
+    assert all(paper in text for paper in papers)
 
 
 def test_the_reference_has_a_page_for_every_public_module(tmp_path: Path) -> None:
