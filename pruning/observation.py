@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,16 +82,25 @@ def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolde
     return list(found.values())
 
 
+def _visible(graph: ChannelGraph, program: Program, *, unfolded: bool) -> list[tuple[ChannelGroup, list[View]]]:
+    """Return the groups whose channels can be seen, and where."""
+    found = []
+    for group in graph.groups:
+        with contextlib.suppress(CriterionError):  # Who asks for such a group is told why it has no figures.
+            found.append((group, views(graph, program, group, unfolded=unfolded)))
+    return found
+
+
 def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
     """Return the mean of a measure of each group's activations, in one pass over the data.
 
-    Channels that nothing reads have 0.
+    Channels that nothing reads have 0. Groups that are read where nothing can be seen are left out.
     """
     program = Program(graph.model)
-    seen = {group.name: views(graph, program, group, unfolded=True) for group in graph.groups}
-    watched = _Activations(graph.model, program, [seen[group.name] for group in graph.groups], measure)
+    visible = _visible(graph, program, unfolded=True)
+    watched = _Activations(graph.model, program, [group_views for _, group_views in visible], measure)
     watched.compile(jit_compile=keras.backend.backend() == "jax")
-    means = _Means(graph.groups, calibration)
+    means = _Means([group for group, _ in visible], calibration)
     for count, (x,) in calibration.batches(_batch_size(program, calibration), calibration.x):
         means.add(count, watched.predict_on_batch(x))
     return means.result()
@@ -99,20 +109,22 @@ def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: 
 def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
     """Return the mean of a measure of the derivatives of each sample's loss with respect to gates on the channels.
 
+    Groups that are read where nothing can be seen are left out.
+
     Raises:
         SpecError: There is no loss, and none can be inferred.
     """
     program = Program(graph.model)
-    seen = [views(graph, program, group) for group in graph.groups]
+    visible = _visible(graph, program, unfolded=False)
     size = _batch_size(program, calibration)
-    gated = Gated(graph, program, seen, size, calibration.loss())
+    gated = Gated(graph.model, program, visible, size, calibration.loss())
     # With this rate, and gates that are 0, a step leaves the negative gradients in them.
     gated.compile(
         keras.optimizers.SGD(1.0),
         loss=lambda target, losses: ops.sum(losses),
         jit_compile=keras.backend.backend() == "jax",
     )
-    means = _Means(graph.groups, calibration)
+    means = _Means([group for group, _ in visible], calibration)
     for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
         for gate in gated.gates:
             gate.assign(np.zeros(gate.shape))
@@ -182,9 +194,9 @@ class Gated(keras.Model):
     Nothing but the gates can be trained.
 
     Args:
-        graph: The traced model.
+        model: The model.
         program: Its steps.
-        seen: For each group where its channels are read.
+        visible: Groups, and where their channels are read.
         batch_size: Samples in a batch.
         loss: `(targets, outputs) -> loss of each sample`.
 
@@ -193,17 +205,22 @@ class Gated(keras.Model):
     """
 
     def __init__(
-        self, graph: ChannelGraph, program: Program, seen: list[list[View]], batch_size: int, loss: Any
+        self,
+        model: keras.Model,
+        program: Program,
+        visible: list[tuple[ChannelGroup, list[View]]],
+        batch_size: int,
+        loss: Any,
     ) -> None:
         super().__init__()
-        self.gated = graph.model
+        self.gated = model
         self.gates = [
             self.add_weight(shape=(batch_size, group.num_channels), initializer="zeros", name=f"gate_{number}")
-            for number, group in enumerate(graph.groups)
+            for number, (group, _) in enumerate(visible)
         ]
         self._run = (program, loss)
         self._seen: dict[tuple[int, int], list[tuple[int, View]]] = {}
-        for number, group_views in enumerate(seen):
+        for number, (_, group_views) in enumerate(visible):
             for view in group_views:
                 self._seen.setdefault((view.step, view.tensor), []).append((number, view))
         self.built = True

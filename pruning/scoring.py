@@ -12,7 +12,8 @@ from pruning.calibration import Calibration, OnShare
 from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.observation import measure_activations, measure_gradients
+from pruning.graph.program import Program
+from pruning.observation import measure_activations, measure_gradients, views
 from pruning.removal import measure_removals
 from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
@@ -105,6 +106,8 @@ class Scoring:
                 self._measured[group.name] = measure_removals(self._graph, group, told, criterion.measure)
             else:
                 self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
+        if group.name not in self._measured:
+            views(self._graph, Program(self._graph.model), group)  # Raises: it says why nothing was seen.
         return self._measured[group.name]
 
     def _guarded(self, group: ChannelGroup, ask: Callable[[], np.ndarray], expected: str) -> np.ndarray:

@@ -208,6 +208,20 @@ def test_channels_that_cannot_be_seen_are_named(model: keras.Model) -> None:
         Scoring(graph, "apoz", 0, calibration).importance(graph.groups[0])
 
 
+@pytest.mark.parametrize("name", ["apoz", "taylor"])
+def test_a_group_that_cannot_be_seen_does_not_keep_others_from_being_measured(name: str) -> None:
+    model = keras.Sequential(
+        [keras.Input((5, 2)), layers.LSTM(4, name="lstm"), layers.Dense(6, activation="relu", name="hidden")]
+    )
+    model.add(layers.Dense(3, activation="softmax", name="head"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    data = np.random.default_rng(0).normal(size=(6, 5, 2)).astype("float32"), np.arange(6) % 3
+    plan = make_plan(model, PruningSpec(criterion=name, ratio=0.5, exclude=["lstm.*"]), data)
+    assert {group.name.partition("/")[0]: len(group.keep) for group in plan.groups} == {"lstm": 4, "hidden": 3}
+    with pytest.raises(CriterionError, match=r"'lstm.*' are read inside layer"):
+        make_plan(model, PruningSpec(criterion=name, ratio=0.5), data)
+
+
 def test_a_users_own_measure(model: keras.Model, activations: dict[str, np.ndarray]) -> None:
     class Largest(DataCriterion):
         """Keeps the channels with the largest activations."""
