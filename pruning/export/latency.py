@@ -1,9 +1,8 @@
-"""How long one call takes where a model will be served."""
+"""Open a model where it will be served, and time calls in turns."""
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,39 +17,6 @@ from pruning.export.keras_archive import KerasRunner, require_own_threads
 
 _UNKNOWN_SIZE = 32
 """Size of axes that may have any."""
-
-
-def latency_seconds(
-    model: keras.Model,
-    format: str = "litert",
-    *,
-    precision: str = "float32",
-    batch_size: int = 1,
-    num_threads: int | None = None,
-    num_warmups: int = 3,
-    num_calls: int = 20,
-) -> float:
-    """Return the median seconds that one call of a model takes in the runtime of an export format.
-
-    The model is written to a temporary file and run on random inputs; it is not changed. Compare figures of one
-    machine only, and best those of one call of `median_seconds`.
-
-    Args:
-        model: A functional or Sequential model.
-        format: One of `pruning.catalog.EXPORT_FORMATS`.
-        precision: One of those that the format has.
-        batch_size: Samples in a call, unless the model fixes it.
-        num_threads: How many threads compute; `None` leaves it to the runtime.
-        num_warmups: Calls before those that are timed.
-        num_calls: Calls that are timed.
-
-    Raises:
-        SpecError: The format, its precision or its packages are not there, or do not take a number of threads.
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        run = open_copy(model, Path(directory), format, precision=precision, num_threads=num_threads)
-        inputs = inputs_for(run, batch_size=batch_size)
-        return median_seconds([lambda: run(inputs)], num_warmups=num_warmups, num_calls=num_calls)[0]
 
 
 def median_seconds(
@@ -84,7 +50,7 @@ def open_copy(
     """Write a model into a folder, whether or not it computes the same there, and open it.
 
     Raises:
-        SpecError: See `latency_seconds`.
+        SpecError: The format, its precision or its packages are not there, or its runtime takes no number of threads.
     """
     require_writable(format, precision)
     if format == "keras":

@@ -10,7 +10,8 @@ import pytest
 
 from pruning.catalog import EXPORT_FORMATS
 from pruning.errors import SpecError, VerificationError
-from pruning.export import ExportResult, export_model, latency_seconds, runner
+from pruning.export import ExportResult, export_model, runner
+from pruning.measure import latency
 
 FORMATS = [
     name for name, entry in EXPORT_FORMATS.items() if not entry.backends or keras.backend.backend() in entry.backends
@@ -95,4 +96,4 @@ class ExportFormatContract:
             export_model(single, target(tmp_path, format), format)
 
     def test_its_latency_can_be_measured(self, format: str, single: keras.Model) -> None:
-        assert latency_seconds(single, format, num_warmups=1, num_calls=2) > 0
+        assert latency(single, runtime=format, num_warmup=1, num_calls=5).seconds > 0
