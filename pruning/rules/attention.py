@@ -118,8 +118,8 @@ def _put_out(context: Context, dense: Any, query: Tensor, heads: Labels, width: 
 
 
 def _output_shape(value: Any, stays: Sequence[np.ndarray]) -> Any:
-    """Return `output_shape`, which is that of the query where it is not given."""
-    return value if stays[0].all() else (int(np.count_nonzero(stays[0])),)
+    """Return `output_shape`, said even if all stay: not given, it would be that of the query, which may lose some."""
+    return (int(np.count_nonzero(stays[0])),)
 
 
 def _labels(context: Context, heads: Labels, outgoing: Labels, rank: int, outputs: list[Shape]) -> list[Labels]:
