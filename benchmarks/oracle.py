@@ -114,7 +114,7 @@ def brute_force(graph: ChannelGraph, group: ChannelGroup, channel: int, x: np.nd
 
 def masked_loss(model: keras.Model, x: np.ndarray, y: np.ndarray, mask: Mask) -> float:
     """Return the mean loss of the model with some weights in the place of others, for one pass."""
-    before = [(variable, np.array(variable)) for variable, _ in mask.weights.values()]
+    before = [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable, _ in mask.weights.values()]
     for variable, value in mask.weights.values():
         variable.assign(value)
     probabilities = model.predict(x, batch_size=BATCH_SIZE, verbose=0)[np.arange(len(y)), y]
