@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pruning.pipeline import prune
     from pruning.plan import PruningPlan, diff
     from pruning.proof import verify
-    from pruning.selection import make_plan
+    from pruning.selection.planning import make_plan
     from pruning.spec import PruningSpec, TrainingSpec
     from pruning.subclassed import as_functional
     from pruning.surgery import apply_plan
@@ -40,7 +40,7 @@ _HOMES = {
     "explain": "pruning.explanation",
     "export_model": "pruning.export.exporting",
     "load_model": "pruning.load",
-    "make_plan": "pruning.selection",
+    "make_plan": "pruning.selection.planning",
     "prune": "pruning.pipeline",
     "verify": "pruning.proof",
 }

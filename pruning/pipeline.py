@@ -11,17 +11,11 @@ from typing import Any
 
 import keras
 
-from pruning.bounds import check_patterns, require_prunable
 from pruning.calibration import Calibration
 from pruning.compiling import Compiling
-from pruning.costs import Costs
 from pruning.data import Data
-from pruning.drop import Drop, WatchedMetric
-from pruning.feasibility import require_reachable
 from pruning.freezing import frozen
-from pruning.goals import measure_baseline
 from pruning.graph.groups import ChannelGraph
-from pruning.iterations import MAX_ITERATIONS, Iterations
 from pruning.measure import file_size_bytes
 from pruning.optimizer_state import has_state
 from pruning.plan import LayerPlan, PruningPlan, compose
@@ -31,7 +25,13 @@ from pruning.rebuild import copy_model
 from pruning.recovery import History, Recovery
 from pruning.report import PruningReport, Step, StepReport
 from pruning.scoring import looks_at_data, require_data
-from pruning.selection import describe, plan_prune, shown
+from pruning.selection.bounds import check_patterns, require_prunable
+from pruning.selection.costs import Costs
+from pruning.selection.drop import Drop, WatchedMetric
+from pruning.selection.feasibility import require_reachable
+from pruning.selection.goals import measure_baseline
+from pruning.selection.iterations import MAX_ITERATIONS, Iterations
+from pruning.selection.planning import describe, plan_prune, shown
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
 from pruning.surgery import kept_channels, prune_channels

@@ -171,12 +171,11 @@ def filters(graph: ChannelGraph, group: ChannelGroup) -> list[np.ndarray]:
     parts = []
     for axis in graph.axes("out", group):
         variable = variables_of(axis.layer)[axis.variable_index]
-        if len(variable.shape) > 1:
-            weights = np.moveaxis(read_weights(variable), axis.axis, -1)
-            weights = weights.reshape(-1, weights.shape[-1]).T
-            rows = graph.rows(axis, group)
-            whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
-            parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
+        weights = np.moveaxis(read_weights(variable), axis.axis, -1)
+        weights = weights.reshape(-1, weights.shape[-1]).T
+        rows = graph.rows(axis, group)
+        whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
+        parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
     return parts
 
 

@@ -13,7 +13,7 @@ from keras.src.applications.convnext import LayerScale
 
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
-from pruning.selection import describe
+from pruning.selection.planning import describe
 from pruning.spec import PruningSpec
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -97,9 +97,10 @@ def _project(context: Context, dense: Any, tensor: Tensor, heads: Labels, width:
     without them.
     """
     context.weight(dense.kernel, 0, context.along(tensor, len(tensor.shape) - 1), "in")
-    for variable, axis in ((dense.kernel, 1), (dense.bias, 0)):
-        context.weight(variable, axis, heads, "out")
-        context.weight(variable, axis + 1, width, role)
+    context.weight(dense.kernel, 1, heads, "out")
+    context.weight(dense.kernel, 2, width, role)
+    context.weight(dense.bias, 0, heads, "through")
+    context.weight(dense.bias, 1, width, "in" if role == "in" else "through")
     context.multiply(dense.kernel, tensor.shape[:-1])
 
 
@@ -112,8 +113,8 @@ def _scale(context: Context, dense: Any, width: Labels) -> None:
 def _put_out(context: Context, dense: Any, query: Tensor, heads: Labels, width: Labels, outgoing: Labels) -> None:
     context.weight(dense.kernel, 0, heads, "in")
     context.weight(dense.kernel, 1, width, "in")
-    for variable in (dense.kernel, dense.bias):
-        context.weight(variable, -1, outgoing, "out")
+    context.weight(dense.kernel, -1, outgoing, "out")
+    context.weight(dense.bias, -1, outgoing, "through")
     context.multiply(dense.kernel, query.shape[:-1])
 
 

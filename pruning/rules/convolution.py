@@ -78,6 +78,6 @@ def separable_convolution(context: Context, layer: Any, inputs: list[Tensor], ou
 
 def _produce(context: Context, layer: Any, kernel: Any, axis: int, outgoing: Labels, role: Role) -> None:
     context.weight(kernel, axis, outgoing, role)
-    context.weight(layer.bias, 0, outgoing, role)
+    context.weight(layer.bias, 0, outgoing, "through")
     context.width("filters", outgoing)
     require_channelwise(context, layer.activation, outgoing)

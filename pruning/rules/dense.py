@@ -19,8 +19,8 @@ def dense(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shap
     outgoing = context.new("units", layer.units)
     context.weight(kernel, 1, outgoing, "out")
     if layer.quantization_mode == "int8":
-        context.weight(layer.kernel_scale, 0, outgoing, "out")
-    context.weight(layer.bias, 0, outgoing, "out")
+        context.weight(layer.kernel_scale, 0, outgoing, "through")
+    context.weight(layer.bias, 0, outgoing, "through")
     context.width("units", outgoing)
     context.multiply(kernel, tensor.shape[:-1])
     require_channelwise(context, layer.activation, outgoing)

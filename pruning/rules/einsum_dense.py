@@ -72,7 +72,7 @@ def _lie(context: Context, layer: Any, equation: _Equation, letter: str, labels:
             context.weight(layer.kernel_scale, equation.outputs[letter] + 1, labels, role)
     if layer.bias is not None and letter in layer.bias_axes:
         first = min(equation.output_letters.index(other) for other in layer.bias_axes)
-        context.weight(layer.bias, equation.output_letters.index(letter) - first, labels, role)
+        context.weight(layer.bias, equation.output_letters.index(letter) - first, labels, "through")
     index = equation.output_letters.find(letter) - equation.batch_letters
     if 0 <= index < len(layer.partial_output_shape) and layer.partial_output_shape[index] is not None:
         context.width("output_shape", labels, index=index)

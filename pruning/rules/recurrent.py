@@ -85,7 +85,7 @@ def _units(
     context.weight(layer.kernel, -1, gates, "out")
     context.weight(layer.recurrent_kernel, -2, units, "in")
     context.weight(layer.recurrent_kernel, -1, gates, "out")
-    context.weight(layer.bias, -1, gates, "out")
+    context.weight(layer.bias, -1, gates, "through")
     context.width(key, units)
     context.multiply(layer.kernel, positions)
     context.multiply(layer.recurrent_kernel, recurrent_positions)

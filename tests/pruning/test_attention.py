@@ -12,7 +12,7 @@ from keras import layers
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
-from pruning.selection import describe
+from pruning.selection.planning import describe
 from tests.pruning.models import same, values
 from tests.strategies import randomise
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pruning.bounds import bounds
-from pruning.costs import Costs
 from pruning.errors import InfeasibleError
-from pruning.goals import Baseline, goals, limits
 from pruning.graph.groups import ChannelGraph
-from pruning.ranking import turns
+from pruning.selection.bounds import bounds
+from pruning.selection.costs import Costs
+from pruning.selection.goals import Baseline, goals, limits
+from pruning.selection.ranking import turns
+from pruning.selection.targets import solve
 from pruning.spec import PruningSpec
-from pruning.targets import solve
 
 _RELAXED: dict[str, Any] = {
     "max_filters_removed": None, "min_channels": 1, "min_channels_by_layer": {}, "max_ratio": None, "round_to": 1,

@@ -9,7 +9,7 @@ import pytest
 
 from pruning import PruningSpec, make_plan
 from pruning.errors import SpecError
-from pruning.ranking import normalise
+from pruning.selection.ranking import normalise
 from tests.pruning.models import residual
 
 IMPORTANCE = np.array([4.0, 0.0, 3.0, 1.0])

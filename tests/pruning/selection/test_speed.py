@@ -9,7 +9,7 @@ import keras
 import pytest
 from keras import layers
 
-import pruning.goals
+import pruning.selection.goals
 from pruning import PruningSpec, make_plan
 from pruning.catalog import EXPORT_FORMATS
 from pruning.errors import InfeasibleError
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         seconds_beside = None if beside is None else slow * seconds[0]
         return Latency(slow * seconds[-1], 0.0, "keras", batch_size, 5, seconds_beside)
 
-    monkeypatch.setattr(pruning.goals, "latency", timed)
+    monkeypatch.setattr(pruning.selection.goals, "latency", timed)
     return seconds
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pruning.bounds import Bounds
-from pruning.costs import Costs
 from pruning.criteria import ScoreCriterion
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.scoring import Scoring
+from pruning.selection.bounds import Bounds
+from pruning.selection.costs import Costs
 from pruning.spec import Normalisation, PruningSpec
 
 

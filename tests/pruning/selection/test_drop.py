@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pruning.drop import WatchedMetric
 from pruning.errors import SpecError
+from pruning.selection.drop import WatchedMetric
 from pruning.spec import PruningSpec
 
 

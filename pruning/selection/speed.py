@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from pruning.bounds import Bounds
 from pruning.errors import InfeasibleError
-from pruning.goals import Stopwatch
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import Latency
+from pruning.selection.bounds import Bounds
+from pruning.selection.goals import Stopwatch
+from pruning.selection.targets import Solution, solve
 from pruning.spec import PruningSpec
 from pruning.surgery import prune_channels
-from pruning.targets import Solution, solve
 
 _MIN_TOLERANCE, _MAX_TOLERANCE = 0.01, 0.05
 _MAX_MEASUREMENTS = 8

@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
-from pruning.costs import Costs
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import Latency, file_size_bytes, latency
+from pruning.selection.costs import Costs
+from pruning.selection.targets import Limit
 from pruning.spec import LatencyTarget, PruningSpec
-from pruning.targets import Limit
 from pruning.weights import read_weights
 
 UNITS = {

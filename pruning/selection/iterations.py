@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from pruning.errors import SpecError
-from pruning.goals import Baseline, goals
-from pruning.selection import Extent
+from pruning.selection.goals import Baseline, goals
+from pruning.selection.planning import Extent
 from pruning.spec import PruningSpec
 
 MAX_ITERATIONS = 1000

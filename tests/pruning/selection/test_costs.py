@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from pruning.costs import Costs
 from pruning.graph.groups import ChannelGraph
+from pruning.selection.costs import Costs
 from tests.strategies import models, plans
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pruning.bounds import Bounds
+from pruning.selection.bounds import Bounds
 
 _CLOSE, _TOLERANCE = 1e-3, 1e-2
 """How far below the limit that binds the solver is content to stay, and how far before it looks around."""

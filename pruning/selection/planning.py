@@ -8,19 +8,19 @@ from typing import Any
 
 import keras
 
-from pruning.bounds import Bounds, bounds, check_patterns, require_prunable
 from pruning.calibration import Calibration
-from pruning.costs import Costs
-from pruning.feasibility import require_reachable
-from pruning.goals import Baseline, FileBytes, Stopwatch, goals, limits, measure_baseline
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
-from pruning.ranking import Ranking
 from pruning.scoring import Scoring, looks_at_data, require_data
+from pruning.selection.bounds import Bounds, bounds, check_patterns, require_prunable
+from pruning.selection.costs import Costs
+from pruning.selection.feasibility import require_reachable
+from pruning.selection.goals import Baseline, FileBytes, Stopwatch, goals, limits, measure_baseline
+from pruning.selection.ranking import Ranking
+from pruning.selection.speed import fast_enough
+from pruning.selection.targets import Solution, solve
 from pruning.spec import PruningSpec, checked
-from pruning.speed import fast_enough
-from pruning.targets import Solution, solve
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from keras import layers
 from pruning import PruningSpec, make_plan
 from pruning.errors import CriterionError, NothingToPruneError, SpecError
 from pruning.graph.groups import ChannelGraph
-from pruning.selection import Extent, plan_prune
+from pruning.selection.planning import Extent, plan_prune
 from tests.pruning.models import residual
 
 NONE = "no ratio is given for it"
