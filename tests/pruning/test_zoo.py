@@ -1,4 +1,4 @@
-"""One architecture of each kind in `keras.applications`, whole, pruned by half, saved and loaded.
+"""Architectures of `keras.applications`, some whole and some small, pruned by half.
 
 `python -m benchmarks.zoo` does the same with all of them.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from keras.src.applications import efficientnet, efficientnet_v2
+from keras.src.applications import convnext, densenet, efficientnet, efficientnet_v2
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
@@ -20,13 +20,7 @@ from tests.zoo import build, randomise_statistics, smallest_size
 
 @pytest.mark.parametrize(
     ("name", "criterion"),
-    [
-        ("VGG16", "random"),
-        ("ResNet50", "l1_norm"),
-        ("DenseNet121", "random"),
-        ("MobileNetV3Small", "l1_norm"),
-        ("ConvNeXtTiny", "random"),
-    ],
+    [("VGG16", "random"), ("MobileNetV2", "l1_norm")],
 )
 def test_half_of_an_architecture(name: str, criterion: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
@@ -45,6 +39,10 @@ def test_half_of_an_architecture(name: str, criterion: str, tmp_path: Path) -> N
 
 
 SMALL_ONES: dict[str, Callable[[], keras.Model]] = {
+    "ConvNeXt": lambda: convnext.ConvNeXt(
+        (1, 1, 1, 1), (8, 16, 32, 64), weights=None, input_shape=(32, 32, 3), name="convnext_tiny"
+    ),
+    "DenseNet": lambda: densenet.DenseNet((2, 2, 2, 2), weights=None, input_shape=(32, 32, 3)),
     "EfficientNet": lambda: efficientnet.EfficientNet(0.2, 0.2, 32, weights=None, input_shape=(32, 32, 3)),
     "EfficientNetV2": lambda: efficientnet_v2.EfficientNetV2(
         0.2, 0.2, 32, weights=None, input_shape=(32, 32, 3), name="efficientnetv2-b0"
@@ -54,6 +52,7 @@ SMALL_ONES: dict[str, Callable[[], keras.Model]] = {
 
 @pytest.mark.parametrize("family", SMALL_ONES)
 def test_a_small_one_of_other_families(family: str) -> None:
+    keras.utils.set_random_seed(0)
     model = SMALL_ONES[family]()
     randomise_statistics(model)
     assert reach(ChannelGraph(model)).share == 1.0
