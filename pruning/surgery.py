@@ -85,10 +85,8 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
 
     def scale(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
         for each in scales.get(id(layer), ()):
-            kept = stays[each.labels]
-            if not kept.all():
-                value = values[each.variable_index]
-                values[each.variable_index] = (value * np.mean(kept) ** each.exponent).astype(value.dtype)
+            if not stays[each.labels].all():
+                values[each.variable_index] = each.scaled(values[each.variable_index], stays)
         return values
 
     def cut(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:

@@ -143,6 +143,14 @@ class Scale:
     labels: Labels
     exponent: float
 
+    def factor(self, stays: np.ndarray) -> float:
+        """Return what the variable is multiplied by where these labels stay; `stays` has shape `(num_labels,)`."""
+        return float(np.mean(stays[self.labels]) ** self.exponent)
+
+    def scaled(self, value: np.ndarray, stays: np.ndarray) -> np.ndarray:
+        """Return a value of the variable after that, rounded once, to its own type."""
+        return (value.astype(np.float64) * self.factor(stays)).astype(value.dtype)
+
 
 @dataclass(frozen=True)
 class Multiplications:

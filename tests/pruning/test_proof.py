@@ -124,6 +124,51 @@ def test_saturated_softmax_does_not_hide_a_difference() -> None:
     assert not verify(model, other, plan).passed
 
 
+def cancelling() -> keras.Model:
+    """Return the small difference of two large sums over 256 channels: float32 loses most of its digits."""
+    inputs = keras.Input((8,))
+    hidden = keras.layers.LayerNormalization()(keras.layers.Dense(256)(inputs))
+    sums = [keras.layers.Dense(4, name=name)(hidden) for name in ("sum", "other")]
+    model = keras.Model(inputs, keras.layers.Subtract()(sums))
+    randomise(model, seed=7)
+    for value, close in zip(model.get_layer("sum").variables, model.get_layer("other").variables, strict=True):
+        noise = np.random.default_rng(8).uniform(-1e-4, 1e-4, value.shape)
+        close.assign(keras.ops.convert_to_numpy(value) + noise)
+    return model
+
+
+def test_rounding_is_told_from_a_wrong_slice() -> None:
+    """Float32 can tell neither a right prune nor a wrong one of such a model; so it has to be float64 in earnest."""
+    model = cancelling()
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    proof = verify(model, small, plan)
+    assert proof.passed
+    assert proof.precision == "float64"
+    assert proof.max_relative_difference < 1e-8
+    kernel = small.get_layer("sum").kernel
+    kernel.assign(kernel * (1 + 2.0**-20))  # less than what the sums' own rounding in float32 makes of the outputs
+    assert not verify(model, small, plan).passed
+
+
+def test_sharp_scores_do_not_make_a_difference_of_rounding() -> None:
+    """The queries of narrower heads are multiplied by a root, and rounded; a sharp softmax makes much of that."""
+    inputs = keras.Input((300, 6))
+    attend = keras.layers.MultiHeadAttention(1, 24)
+    attended, scores = attend(keras.layers.Dense(6)(inputs), inputs, return_attention_scores=True)
+    model = keras.Model(inputs, [keras.layers.Dense(2)(attended), scores])
+    randomise(model, seed=2)
+    attend._query_dense.kernel.assign(attend._query_dense.kernel * 3)
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    narrow = small.get_layer(attend.name)
+    assert narrow.key_dim == 12
+    assert verify(model, small, plan).passed
+    kernel = narrow._query_dense.kernel
+    kernel.assign(kernel * 1.001)
+    assert not verify(model, small, plan).passed
+
+
 @pytest.mark.parametrize(
     "model",
     [
