@@ -47,7 +47,7 @@ def measure_removals(
         seen = None  # Read inside a layer: only its weights can be masked.
     if seen == []:
         return np.zeros(group.num_channels)
-    split = _Split(program, seen)
+    split = Split(program, seen)
     num_rows = calibration.batch_size or split.num_rows
     size = min(num_rows, calibration.num_samples)
     num_masks = max(1, min(num_rows // size, group.num_channels + 1, _MASKS)) if seen else 1
@@ -142,7 +142,7 @@ class _Reader:
         return ops.conv(tensor, kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
 
 
-class _Split:
+class Split:
     """Which steps depend on the masks, and which tensors they take from the steps that do not.
 
     Attributes:
@@ -200,7 +200,7 @@ class _Split:
 class _Head(keras.Model):
     """The model up to where the masks begin to matter."""
 
-    def __init__(self, model: keras.Model, program: Program, split: _Split) -> None:
+    def __init__(self, model: keras.Model, program: Program, split: Split) -> None:
         super().__init__(name="head")
         self.whole = model
         self._run = (program, split)
@@ -217,7 +217,7 @@ class _Head(keras.Model):
 class _Tail(keras.Model):
     """The rest of the model on every mask and sample; its output is the loss of each pair, masks outermost."""
 
-    def __init__(self, graph: ChannelGraph, group: ChannelGroup, program: Program, split: _Split, loss: Any) -> None:
+    def __init__(self, graph: ChannelGraph, group: ChannelGroup, program: Program, split: Split, loss: Any) -> None:
         super().__init__(name="tail")
         self.whole = graph.model
         self._run = (program, split, loss)

@@ -18,8 +18,11 @@ from pruning import PruningSpec, TrainingSpec, prune
 from pruning.calibration import Calibration
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.models import inputs_by_name, outputs_by_name
+from pruning.graph.program import Program
+from pruning.observation import views
 from pruning.proof import Mask, run
 from pruning.random_inputs import random_inputs
+from pruning.removal import Split
 from pruning.scoring import Scoring
 from tests.pruning.models import blobs, residual
 from tests.shared import shared
@@ -139,6 +142,53 @@ def test_batch_sizes_do_not_matter(batch_size: int) -> None:
     for group in graph.groups:
         expected = brute_force(graph, group, x, [y], crossentropy)
         np.testing.assert_allclose(oracle(graph, group, (x, y), batch_size), expected, rtol=1e-4, atol=1e-4)
+
+
+READERS = {
+    "strides": ((9, 8, 2), [layers.Conv2D(4, 3), layers.Conv2D(3, 3, strides=2, padding="same", activation="relu")]),
+    "dilation": ((9, 8, 2), [layers.Conv2D(4, 3), layers.Conv2D(3, (2, 3), dilation_rate=2, use_bias=False)]),
+    "sequences": ((9, 2), [layers.Conv1D(4, 3), layers.Conv1D(3, 3, strides=2)]),
+    "volumes": ((5, 6, 4, 2), [layers.Conv3D(4, 3), layers.Conv3D(3, 2, padding="same")]),
+    "flattened": ((5, 4, 2), [layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3, activation="relu")]),
+    "groups": ((6, 6, 2), [layers.Conv2D(4, 3), layers.Conv2D(6, 3, groups=2)]),
+    "causal": ((9, 2), [layers.Conv1D(4, 3), layers.Conv1D(3, 3, padding="causal")]),
+}
+
+
+def read_by(name: str) -> keras.Model:
+    """A network the first convolution of which is read by the layers of that name, then by a head."""
+    shape, made = READERS[name]
+    again = [layer.__class__.from_config(layer.get_config()) for layer in made]
+    model = keras.Sequential([keras.Input(shape), *again, layers.Flatten(), layers.Dense(2)])
+    randomise(model, seed=0)
+    model.compile("sgd", "mean_squared_error")
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [5, 100])
+@pytest.mark.parametrize("name", READERS)
+def test_every_kind_of_reader_is_equal_to_brute_force(name: str, batch_size: int) -> None:
+    model = read_by(name)
+    x = np.random.default_rng(0).normal(size=(7, *model.input_shape[1:])).astype("float32")
+    y = np.random.default_rng(1).normal(size=(7, 2)).astype("float32")
+    graph = ChannelGraph(model)
+    for group in graph.groups[:1]:
+        expected = brute_force(graph, group, x, [y], squares)
+        actual = oracle(graph, group, (x, y), batch_size)
+        np.testing.assert_allclose(actual, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_only_what_lies_behind_a_reader_is_run_for_each_channel(name: str) -> None:
+    model = read_by(name)
+    graph, program = ChannelGraph(model), Program(model)
+    split = Split(program, views(graph, program, graph.groups[0]))
+    ran = {id(program.steps[index].node.operation) for index in split.tail}
+    reader = next(
+        layer for layer in model.layers if layer in [axis.layer for axis in graph.axes("in", graph.groups[0])]
+    )
+    assert (id(reader) in ran) == (name in ("groups", "causal"))
+    assert id(model.layers[0]) not in ran
 
 
 def test_channels_that_are_read_inside_a_layer_are_masked_in_its_weights() -> None:
