@@ -14,6 +14,7 @@ from keras.src.models.functional import operation_fn
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import call_nodes, functional_graph, last_layer, require_graph
+from pruning.implicit_masks import mask_of, with_mask
 from pruning.plan import PruningPlan
 from pruning.precision import double_precision
 from pruning.random_inputs import flat_arrays, relative_difference, usable_inputs
@@ -212,17 +213,30 @@ def run(model: keras.Model, mask: Mask, inputs: Any) -> list[np.ndarray]:
     return flat_arrays(outputs)
 
 
-def _run_masked(model: keras.Model, mask: Mask, inputs: Any) -> Any:
+def _run_masked(model: keras.Model, mask: Mask, inputs: Any, steps: Any = None) -> Any:
+    """Run a model; `steps` are Keras's own masks on its inputs, in their structure, if it is nested in another."""
     graph = require_graph(model)
+    tensors = graph._standardize_inputs(inputs)
+    if steps is not None:
+        for tensor, each in zip(tensors, keras.tree.flatten(steps), strict=True):
+            with_mask(tensor, each)
+
+    def nested(inner: Any) -> Callable[..., Any]:
+        def call(inputs: Any, *_: Any, **kwargs: Any) -> Any:
+            steps = kwargs.get("mask")
+            steps = keras.tree.map_structure(mask_of, inputs) if steps is None else steps
+            return _run_masked(inner, mask, inputs, steps)
+
+        return call
 
     def masked(operation: Any) -> Callable[..., Any]:
         if id(operation) in mask.present:
             return lambda *args, **kwargs: left_out(operation, args, kwargs, mask.present[id(operation)])
         if functional_graph(operation) is not None:
-            return lambda tensors, *_, **__: _run_masked(operation, mask, tensors)
+            return nested(operation)
         return operation_fn(operation, training=False)  # type: ignore[no-any-return]
 
-    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=masked)
+    return graph._run_through_graph(tensors, operation_fn=masked)
 
 
 def _sizes(graph: Any) -> set[int | None]:

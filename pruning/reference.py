@@ -18,6 +18,8 @@ from keras.src.ops import math as sums
 from keras.src.ops import nn
 from keras.src.ops import numpy as arrays
 
+from pruning.implicit_masks import mask_of, with_mask
+
 Present = Any
 Reference = Callable[[Any, Sequence[Any], Sequence[Present]], np.ndarray]
 
@@ -25,7 +27,8 @@ Reference = Callable[[Any, Sequence[Any], Sequence[Present]], np.ndarray]
 def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], present: dict[int, np.ndarray]) -> Any:
     """Call an operation with some channels of its inputs left out.
 
-    Operations that have no row in `REFERENCES` add up products, so that a channel of zeros does not count.
+    Operations that have no row in `REFERENCES` add up products, so that a channel of zeros does not count. Masks
+    that Keras hangs on tensors are passed on as the operation itself does it.
 
     Args:
         operation: A layer or an operation.
@@ -40,15 +43,23 @@ def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], presen
     reference = REFERENCES.get(type(operation))
     if reference is None:
         for position, there in present.items():
-            flat[position] = keras.ops.where(there, flat[position], keras.ops.zeros_like(flat[position]))
+            zeroed = keras.ops.where(there, flat[position], keras.ops.zeros_like(flat[position]))
+            flat[position] = with_mask(zeroed, mask_of(flat[position]))
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return operation(*args, **kwargs)
-    dtype = keras.backend.standardize_dtype(flat[0].dtype)
+    first = flat[0]
+    mask = mask_of(first) if kwargs.get("mask") is None else kwargs["mask"]
+    counted: list[Present] = [present.get(position, True) for position in range(len(flat))]
+    if mask is not None and getattr(operation, "_call_has_mask_arg", False):
+        counted[0] = np.logical_and(counted[0], _array(mask) > 0.5)
     values = [
         keras.ops.convert_to_numpy(value).astype("float64") if hasattr(value, "dtype") else value for value in flat
     ]
-    result = reference(operation, values, [present.get(position, True) for position in range(len(flat))])
-    return keras.ops.convert_to_tensor(result, dtype=getattr(operation, "compute_dtype", None) or dtype)
+    dtype = getattr(operation, "compute_dtype", None) or keras.backend.standardize_dtype(first.dtype)
+    result = keras.ops.convert_to_tensor(reference(operation, values, counted), dtype=dtype)
+    if getattr(operation, "supports_masking", False):
+        return with_mask(result, operation.compute_mask(first, mask))
+    return result
 
 
 def _array(tensor: Any) -> np.ndarray:
@@ -132,7 +143,8 @@ def _log_softmax(operation: Any, inputs: Sequence[Any], present: Sequence[Presen
 
 def _log_sum(x: np.ndarray, axes: tuple[int, ...], there: Present, keepdims: bool) -> np.ndarray:
     top = np.max(x, axis=axes, keepdims=True, where=there, initial=-np.inf)
-    with np.errstate(over="ignore"):  # Only a channel that is left out may lie above the largest one.
+    # Only a channel that is left out may lie above the largest one; where all are masked, none is there.
+    with np.errstate(over="ignore", divide="ignore"):
         total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True, where=there)) + top
     return np.asarray(total if keepdims else np.squeeze(total, axis=axes))
 
@@ -154,11 +166,18 @@ def _logsumexp(operation: Any, inputs: Sequence[Any], present: Sequence[Present]
 
 
 def _reduction(function: Callable[..., Any], **start: float) -> Reference:
-    """Return the reference of a NumPy reduction, which can leave entries out by itself."""
+    """Return the reference of a NumPy reduction, which can leave entries out by itself.
+
+    Args:
+        function: The reduction.
+        start: `initial`, unless the operation has one of its own.
+    """
 
     def reference(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
         axes = _axes(operation.axis, inputs[0].ndim)
-        return np.asarray(function(inputs[0], axis=axes, keepdims=operation.keepdims, where=present[0], **start))
+        own = getattr(operation, "initial", None)
+        initial = start if own is None else {"initial": own}
+        return np.asarray(function(inputs[0], axis=axes, keepdims=operation.keepdims, where=present[0], **initial))
 
     return reference
 

@@ -105,8 +105,11 @@ def softmax(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     """Normalises along an axis: over the channels that are left where they lie on it."""
     tensor = single(inputs)
     axis = context.varying(tensor)
-    if axis is not None and axis in axes_of(layer.axis, len(tensor.shape)):
-        if len(inputs) > 1:
-            raise LockedError("softmax over channels with a mask")
+    if axis is None:
+        return [tensor.labels]
+    mask = context.named().get("mask")
+    if mask is not None and (mask.shape[::-1] + (1,) * len(tensor.shape))[len(tensor.shape) - 1 - axis] != 1:
+        raise LockedError("its mask has an entry for each channel")
+    if axis in axes_of(layer.axis, len(tensor.shape)):
         context.read(0, tensor, axis)
     return [tensor.labels]

@@ -252,6 +252,34 @@ def test_wrong_slices_of_a_normalisation_are_caught(
     assert not verify(model, small, plan).passed
 
 
+def attended(hidden: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.Attention()([hidden, hidden])
+
+
+def attended_and_added(hidden: keras.KerasTensor) -> keras.KerasTensor:
+    normal = keras.layers.LayerNormalization()(hidden)
+    return hidden + keras.layers.MultiHeadAttention(2, 4)(normal, normal)
+
+
+def normalised_and_nested(hidden: keras.KerasTensor) -> keras.KerasTensor:
+    inner = keras.Input((5, 6))
+    nested = keras.Model(inner, keras.layers.LSTM(4)(inner))
+    return nested(keras.layers.LayerNormalization()(hidden))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")  # Keras says so of any nested model.
+@pytest.mark.parametrize("read", [attended, attended_and_added, normalised_and_nested])
+def test_masks_that_keras_hangs_on_tensors_are_passed_on(
+    read: Callable[[keras.KerasTensor], keras.KerasTensor],
+) -> None:
+    inputs = keras.Input((5,), dtype="int32")
+    hidden = keras.layers.Embedding(9, 6, mask_zero=True)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(read(hidden)))
+    randomise(model, seed=7)
+    plan = make_plan(model, HALF)
+    assert verify(model, apply_plan(model, plan), plan).passed
+
+
 def normalised(layer: keras.layers.Layer) -> keras.Model:
     """Return a layer between one that makes eight channels and one that reads them."""
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(8, 3), layer, keras.layers.Conv2D(2, 1)])

@@ -84,6 +84,7 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("PReLU shared", lambda: layers.PReLU(shared_axes=[1, 2]), IMAGE),
     ("PReLU shared over channels", lambda: layers.PReLU(shared_axes=[3]), IMAGE),
     ("ReLU", lambda: layers.ReLU(max_value=6.0), IMAGE),
+    ("Softmax with a mask", lambda: lambda x: layers.Softmax()(x, mask=x[..., :1] > 0), IMAGE),
     ("Softmax over rows", lambda: layers.Softmax(axis=1), IMAGE),
     ("Identity", lambda: layers.Identity(), IMAGE),
     ("ActivityRegularization", lambda: layers.ActivityRegularization(l2=0.1), IMAGE),
@@ -224,6 +225,8 @@ FOLLOWED += [
     ("maximum and minimum of channels", lambda: lambda x: ops.max(x, -1, True) - ops.min(x, -1, True), IMAGE),
     ("amax and amin", lambda: lambda x: ops.amax(x, axis=-1, keepdims=True) * ops.amin(x, (-1,), True), IMAGE),
     ("sum over channels", lambda: lambda x: ops.sum(x, axis=3)[..., None], IMAGE),
+    ("maximum and minimum, bounded", lambda: lambda x: ops.concatenate(
+        [x, ops.max(x, -1, True, initial=0.3), ops.min(x, -1, True, initial=-0.3)], axis=-1), IMAGE),
     ("product over channels", lambda: lambda x: ops.prod(x, axis=3, keepdims=True), IMAGE),
     ("logsumexp over channels", lambda: lambda x: ops.logsumexp(x, axis=-1, keepdims=True), IMAGE),
     # Keras 3.15 on JAX neither runs a norm along an axis that is no tuple, nor pools without strides, by operations.
@@ -367,6 +370,12 @@ LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("products of channels", lambda: lambda x: ops.matmul(ops.transpose(x, (0, 2, 1)), x), LINE, "two axes"),
     ("channels and the batch", lambda: lambda x: ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, 8)), LINE, "batch axis"),
     ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
+    (
+        "a mask with an entry for each channel",
+        lambda: lambda x: layers.Softmax(axis=1)(x, mask=ops.logical_and(x[..., -1:] > 0, np.ones((8, 6), "bool"))),
+        LINE,
+        "entry for each channel",
+    ),
     ("rescaling by position", lambda: layers.Rescaling(np.ones((8, 6))), IMAGE, "several axes"),
 ]
 
