@@ -24,6 +24,7 @@ class CriterionEntry:
         summary: One line for people.
         source: The paper it comes from.
         needs_data: Whether it cannot be computed from the weights alone.
+        ranks: Whether it has a number for each channel, which a global ranking needs; else it chooses sets.
     """
 
     name: str
@@ -31,6 +32,7 @@ class CriterionEntry:
     summary: str
     source: str
     needs_data: bool = False
+    ranks: bool = True
 
 
 BUILT_IN: dict[str, CriterionEntry] = {
@@ -47,6 +49,7 @@ BUILT_IN: dict[str, CriterionEntry] = {
             path="pruning.criteria.kmeans:KMeansFilters",
             summary="Cluster the filters and keep the filter nearest each centroid.",
             source="k-means over filters, scikit-learn's KMeans",
+            ranks=False,
         ),
         CriterionEntry(
             name="l1_norm",

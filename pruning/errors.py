@@ -143,7 +143,12 @@ def invalid_spec(error: Any, field: str) -> SpecError:
         field: The spec's own name, such as `"pruning"`.
     """
     problems = error.errors()
-    where = [".".join(str(part) for part in (field, *problem["loc"])) for problem in problems]
+    # A check of several fields together says itself which of them it is about.
+    own = [problem.get("ctx", {}).get("field") for problem in problems]
+    where = [
+        ".".join(str(part) for part in (field, *problem["loc"], *filter(None, [name])))
+        for problem, name in zip(problems, own, strict=True)
+    ]
     said = [str(problem["msg"]).removeprefix("Value error, ") for problem in problems]
     return SpecError(
         "\n".join(f"{path}: {text}" for path, text in zip(where, said, strict=True)),

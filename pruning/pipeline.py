@@ -148,8 +148,9 @@ class _Run:
         self.plan = describe(self.graph, {}, self.spec)
         costs = Costs(self.graph)
         self._baseline = measure_baseline(self.graph, self.spec, costs)
-        require_reachable(self.graph, self.spec, self._baseline, costs)
         self._iterations = Iterations(self.spec, self._baseline)
+        is_repeated = self.spec.ratio is not None or self._iterations.count != 1
+        require_reachable(self.graph, self.spec, self._baseline, costs, is_repeated=is_repeated)
 
     def use(self, model: keras.Model, data: Data) -> None:
         """Train and measure with this data from now on."""
@@ -178,8 +179,7 @@ class _Run:
             if plan.num_channels_after == plan.num_channels_before:
                 is_final = extent.scale > 0 and extent.at_most == self._iterations.goals
                 if is_final and wanted == before:
-                    because = "no channel is left that the ratio and the limits allow to remove"
-                    self.stopped_because = self._missed(because)
+                    self.stopped_because = self._missed(self._nothing_goes())
                     return model
                 continue
             last = model, self.plan, self.iteration
@@ -336,9 +336,15 @@ class _Run:
             return True
         most, channels = self.spec.max_filters_removed, self._baseline.num_channels
         if most is not None and channels - self.plan.num_channels_after + 1 > most * channels:
-            self.stopped_because = f"max_filters_removed {most} is reached"
+            self.stopped_because = self._missed(f"max_filters_removed {shown(most)} is reached")
             return True
         return False
+
+    def _nothing_goes(self) -> str:
+        if self.spec.targets and not self._unmet():
+            targets = " and ".join(f"{name} {shown(target)}" for name, target in self.spec.targets.items())
+            return f"the model is already within {targets}: no channel has to go"
+        return "no channel is left that the ratio and the limits allow to remove"
 
     def _unmet(self) -> dict[str, float]:
         """Return field of each target that is not met → what is left."""

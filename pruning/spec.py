@@ -244,6 +244,16 @@ class PruningSpec(_Frozen):
                 "this schedule ends at the last iteration: give num_iterations",
                 {"field": "num_iterations", "expected": "an integer at least 1 and at most 1000"},
             )
+        if self.scope == "global" and isinstance(self.criterion, str) and not CRITERIA[self.criterion].ranks:
+            raise PydanticCustomError(
+                "scope",
+                "a global ranking needs a number for each channel, and {criterion} chooses sets",
+                {
+                    "field": "scope",
+                    "criterion": self.criterion,
+                    "expected": "scope local, or a criterion that scores channels, such as l1_norm",
+                },
+            )
         if self.importance_per != "channel" and self.normalisation == "standard":
             raise PydanticCustomError(
                 "normalisation",

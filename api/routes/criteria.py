@@ -18,13 +18,20 @@ class CriterionInfo(BaseModel):
     summary: str
     source: str
     needs_data: bool
+    ranks: bool
 
 
 @router.get("", summary="List criteria")
 def list_criteria() -> Page[CriterionInfo]:
     """What `pruning.criterion` of a job may be."""
     items = tuple(
-        CriterionInfo(name=entry.name, summary=entry.summary, source=entry.source, needs_data=entry.needs_data)
+        CriterionInfo(
+            name=entry.name,
+            summary=entry.summary,
+            source=entry.source,
+            needs_data=entry.needs_data,
+            ranks=entry.ranks,
+        )
         for entry in CRITERIA.values()
     )
     return Page(items=items)

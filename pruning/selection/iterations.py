@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 
-from pruning.errors import SpecError
+from pruning.errors import SpecError, first_line
 from pruning.selection.goals import Baseline, goals
 from pruning.selection.planning import Extent
 from pruning.spec import PruningSpec
 
 MAX_ITERATIONS = 1000
+_EXPECTED = "a finite number at least 0"
 
 
 class Iterations:
@@ -35,7 +37,7 @@ class Iterations:
         self._baseline = baseline
         self._factors = [_factor(spec, index, self.count) for index in range(self.count or 0)]
         if self._factors and not any(self._factors):
-            raise _wrong_factor(0.0, "at least one factor above 0")
+            raise _wrong_factor("0.0", "at least one factor above 0")
 
     def extent(self, index: int, num_channels: int, wanted: Mapping[str, int]) -> Extent:
         """Return how far the prune at `index`, from 0, may go.
@@ -50,6 +52,8 @@ class Iterations:
         """
         baseline, most = self._baseline, self._spec.max_filters_removed
         share = self._share(index)
+        # Where targets say how far to go, the largest share to remove only ends it.
+        most_now = most if most is None or self.goals else most * share
         removed = baseline.num_channels - num_channels
         return Extent(
             scale=self.scale(index),
@@ -57,7 +61,7 @@ class Iterations:
                 name: baseline.amounts[name] * (goal / baseline.amounts[name]) ** share if share < 1 else goal
                 for name, goal in self.goals.items()
             },
-            max_removed_channels=None if most is None else max(0, int(most * share * baseline.num_channels) - removed),
+            max_removed_channels=None if most_now is None else max(0, int(most_now * baseline.num_channels) - removed),
             file_bytes=baseline.file_bytes,
             stopwatch=baseline.stopwatch,
             wanted=wanted,
@@ -94,19 +98,24 @@ def _count(spec: PruningSpec) -> int | None:
 
 def _factor(spec: PruningSpec, index: int, count: int | None) -> float:
     if callable(spec.schedule):
-        factor = spec.schedule(index + 1, count or 1)
-        if not isinstance(factor, int | float) or not math.isfinite(factor) or factor < 0:
-            raise _wrong_factor(factor, "a finite number at least 0")
+        try:
+            factor = spec.schedule(index + 1, count or 1)
+        except Exception as error:
+            # A user's own function may raise anything.
+            raise _wrong_factor(f"{type(error).__name__}: {first_line(error)}", _EXPECTED) from error
+        # NumPy's scalars of any size are real numbers as well.
+        if not isinstance(factor, Real) or not math.isfinite(factor) or factor < 0:
+            raise _wrong_factor(repr(factor), _EXPECTED)
         return float(factor)
     if spec.schedule == "linear" and count is not None:
         return (count - index) / count
     return 0.5**index if spec.schedule == "exponential" else 1.0
 
 
-def _wrong_factor(factor: object, expected: str) -> SpecError:
+def _wrong_factor(received: str, expected: str) -> SpecError:
     return SpecError(
         "The schedule returns no factors for the iterations.",
         field="pruning.schedule",
-        received=repr(factor)[:200],
+        received=received[:200],
         expected=expected,
     )

@@ -84,7 +84,8 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
     require_prunable(graph, spec)
     costs = Costs(graph)
     baseline = measure_baseline(graph, spec, costs)
-    require_reachable(graph, spec, baseline, costs)
+    # A ratio may be asked to go on in later prunes; a target alone has this one.
+    require_reachable(graph, spec, baseline, costs, is_repeated=spec.ratio is not None)
     calibration = None
     if looks_at_data(spec.criterion):
         calibration = Calibration.of(model, data, num_samples=spec.calibration_samples, seed=spec.seed)
@@ -193,4 +194,6 @@ def _total(counts: Iterable[int | None]) -> int | None:
 
 def shown(value: Any) -> str:
     """Return the value of a field as a reason for reading gives it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return str(int(value)) if value.is_integer() else f"{value:g}"

@@ -160,7 +160,7 @@ _NORMALISATIONS: dict[Normalisation, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def _share(ratio: float, num_channels: int) -> int:
-    return int(ratio * num_channels + 0.5)
+    return int(ratio * (1 + 1e-9) * num_channels + 0.5)  # As in turns.
 
 
 def _merged(keys: Sequence[np.ndarray], groups: Sequence[np.ndarray]) -> np.ndarray:

@@ -18,6 +18,8 @@ from pruning.surgery import prune_channels
 
 _MIN_TOLERANCE, _MAX_TOLERANCE = 0.01, 0.05
 _MAX_MEASUREMENTS = 8
+_MAX_ROUNDS = 5
+"""How often the smallest model is timed before it is refused: something else may have disturbed it."""
 
 
 def fast_enough(
@@ -49,11 +51,16 @@ def fast_enough(
 
     if _holds(measured(solution), seconds):
         return solution
-    smallest = solve(order, bounds, max_removed=max_removed)
+    # What is not on the way of the order holds by more than the order does: it is left as it is.
+    smallest = solution if solution.num_steps is None else solve(order, bounds, max_removed=max_removed)
     fastest = measured(smallest)
+    if spec.ratio is not None and not _holds(fastest, seconds):
+        return smallest
+    for _ in range(_MAX_ROUNDS - 1):
+        if _holds(fastest, seconds):
+            break
+        fastest = min(fastest, measured(smallest), key=lambda timed: timed.seconds)
     if not _holds(fastest, seconds):
-        if spec.ratio is not None:
-            return smallest
         raise InfeasibleError(
             "The model cannot be made fast enough.",
             nearest={"target_latency": fastest.seconds},
@@ -63,6 +70,8 @@ def fast_enough(
             expected=f"at least {fastest.seconds:.6f} seconds, with every channel gone that may go",
             hint="Relax what keeps channels, or measure with the batch_size and runtime that will serve the model.",
         )
+    if solution.num_steps is None or smallest.num_steps is None:
+        return solution
     found = _search(lambda n: measured(solve(order[:n], bounds)), solution.num_steps, smallest.num_steps, seconds)
     return replace(solve(order[:found], bounds), stopped_by=("target_latency",))
 

@@ -21,7 +21,7 @@ def test_importing_the_api_loads_nothing_heavy() -> None:
 def test_criteria_come_from_the_catalog(service: Service) -> None:
     items = service.client.get("/v1/criteria").json()["items"]
     assert [item["name"] for item in items] == list(CRITERIA)
-    assert set(items[0]) == {"name", "summary", "source", "needs_data"}
+    assert set(items[0]) == {"name", "summary", "source", "needs_data", "ranks"}
 
 
 def test_health(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,11 @@ def test_a_criterion_that_needs_data_is_refused_without(service: Service, monkey
     assert assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")["field"] == "dataset"
 
 
+def test_a_criterion_that_chooses_sets_is_refused_for_a_global_ranking(service: Service) -> None:
+    spec = service.spec(pruning={"criterion": "kmeans", "scope": "global", "ratio": 0.5})
+    assert assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")["field"] == "pruning.scope"
+
+
 def test_jobs_are_listed_in_pages(service: Service) -> None:
     ids = [service.submit() for _ in range(3)]
     page = service.client.get("/v1/jobs?limit=2").json()

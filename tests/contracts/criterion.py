@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pruning.catalog import CRITERIA
-from pruning.criteria import Channels, resolve_criterion
+from pruning.criteria import Channels, ScoreCriterion, resolve_criterion
 
 
 def channels(weights: np.ndarray, *, name: str = "group", seed: int = 0) -> Channels:
@@ -42,6 +42,9 @@ class CriterionContract:
         before = weights.copy()
         resolve_criterion(criterion).select(channels(weights), 3)
         np.testing.assert_array_equal(weights, before)
+
+    def test_says_whether_it_ranks(self, criterion: str) -> None:
+        assert CRITERIA[criterion].ranks == isinstance(resolve_criterion(criterion), ScoreCriterion)
 
     def test_names_its_source(self, criterion: str) -> None:
         assert CRITERIA[criterion].source

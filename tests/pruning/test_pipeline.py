@@ -90,6 +90,14 @@ def test_without_data_only_the_model_shrinks() -> None:
         ({"target_file_bytes": 0.9}, 1, "target_file_bytes 0.9 is reached"),
         ({"ratio": 0.3, "round_to": 4, "num_iterations": 3, "include": ["expand"]}, 2, "all 3 iterations are done"),
         ({"ratio": 0.3, "max_ratio": 0.5, "num_iterations": 9}, 2, "no channel is left"),
+        ({"target_params": 1e9}, 0, "already within target_params 1000000000"),
+        ({"target_params": 0.5, "num_iterations": 2, "schedule": lambda i, n: np.float32(i)}, 2, "is reached"),
+        ({"target_params": 0.5, "max_filters_removed": 0.3, "num_iterations": 2}, None, "target_params 0.5 is reached"),
+        (
+            {"ratio": 0.1, "target_params": 0.45, "max_filters_removed": 0.3},
+            None,
+            "max_filters_removed 0.3 is reached; target_params 0.45 missed",
+        ),
     ],
 )
 def test_stop_conditions(asked: dict[str, object], iterations: int | None, because: str) -> None:
@@ -106,6 +114,21 @@ def test_schedules_shape_the_ratio() -> None:
         plan = prune(residual(), spec).plan
         removed[spec.model_dump()["schedule"]] = 16 - len(plan.groups[1].keep)
     assert removed == {"constant": 4 + 3, "linear": 4 + 2, "exponential": 4 + 2, "<lambda>": 0 + 4}
+
+
+def test_a_schedule_that_fails_is_named() -> None:
+    spec = PruningSpec(ratio=0.25, num_iterations=2, schedule=lambda iteration, num_iterations: 1 / 0)
+    with pytest.raises(SpecError, match="ZeroDivisionError") as caught:
+        prune(residual(), spec)
+    assert caught.value.field == "pruning.schedule"
+
+
+def test_ratios_of_single_layers_hold_for_the_only_prune_of_one_shot() -> None:
+    asked = {"ratios": {".*": 0.1}, "target_params": 0.5, "num_iterations": 9}
+    with pytest.raises(InfeasibleError) as caught:
+        prune(residual(), {**asked, "schedule": "one_shot"})
+    assert caught.value.binding == ("ratios",)
+    assert prune(residual(), asked).report.stopped_because == "target_params 0.5 is reached"
 
 
 def test_widths_that_are_rounded_do_not_stand_still() -> None:

@@ -72,6 +72,13 @@ def test_importances_below_zero_are_not_weighed_against_costs() -> None:
         PruningSpec(ratio=0.5, scope="global", normalisation="standard", importance_per="mac")
 
 
+def test_sets_are_not_ranked_globally() -> None:
+    with pytest.raises(SpecError, match="kmeans chooses sets") as caught:
+        checked(PruningSpec, {"criterion": "kmeans", "scope": "global", "ratio": 0.5}, "pruning")
+    assert caught.value.field == "pruning.scope"
+    assert caught.value.expected == "scope local, or a criterion that scores channels, such as l1_norm"
+
+
 def test_what_is_not_valid_is_one_of_our_errors() -> None:
     with pytest.raises(SpecError, match="greater than 0") as caught:
         checked(PruningSpec, {"ratio": -1, "rato": 2}, "pruning")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pruning import PruningSpec, make_plan
+from pruning.criteria.kmeans import KMeansFilters
 from pruning.errors import SpecError
 from pruning.selection.ranking import normalise
 from tests.pruning.models import residual
@@ -80,7 +81,8 @@ def test_a_global_ranking_keeps_to_the_bounds(asked: dict[str, Any], widths: lis
     assert [len(group.keep) for group in plan.groups] == widths
 
 
-def test_sets_cannot_be_ranked_globally() -> None:
+@pytest.mark.parametrize("criterion", ["kmeans", KMeansFilters])
+def test_sets_cannot_be_ranked_globally(criterion: Any) -> None:
     with pytest.raises(SpecError, match="chooses sets") as caught:
-        make_plan(residual(), PruningSpec(criterion="kmeans", scope="global", ratio=0.5))
+        make_plan(residual(), {"criterion": criterion, "scope": "global", "ratio": 0.5})
     assert caught.value.field == "pruning.scope"
