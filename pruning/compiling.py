@@ -77,7 +77,9 @@ class Compiling:
         _compile(model, arguments)
         pairs = list(zip(model.variables if variables is None else variables, model.variables, strict=True))
         carry_exclusions(before, model.optimizer, pairs)
-        carry_over(before, model.optimizer, pairs)
+        if has_state(before):
+            # On JAX evaluating builds the optimizer, for layers that the training may freeze, and then refuses.
+            carry_over(before, model.optimizer, pairs)
 
     def compile_for_delivery(self, model: keras.Model) -> None:
         """Compile a model with the caller's own execution options and learning rate.

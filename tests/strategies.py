@@ -229,7 +229,8 @@ class _Builder:
     def _reduce(self) -> None:
         image = self._image()
         kinds = st.sampled_from([ops.mean, ops.max, ops.min, ops.sum, ops.var, ops.std, ops.logsumexp, ops.norm])
-        values = [self._draw(kinds)(image, axis=-1, keepdims=True) for _ in range(2)]
+        # Keras 3.15 on JAX runs no norm along an axis that is no tuple.
+        values = [self._draw(kinds)(image, axis=(-1,), keepdims=True) for _ in range(2)]
         values[1] = values[1] * 0.1
         gate = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(ops.concatenate(values, axis=-1))
         self._images.append(ops.multiply(image, gate))
