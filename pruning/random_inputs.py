@@ -79,15 +79,16 @@ def random_inputs(model: keras.Model, kind: str, *, num_samples: int, seed: int)
 
     Args:
         model: The model.
-        kind: One of `normal`, `positive` (0.1 to 1), `index` (0 or 1) and `zero`.
+        kind: One of `normal`, `positive` (0.1 to 1), `index` (0 or 1) and `zero`; words are words in each.
         num_samples: Batch size, unless the model fixes it.
         seed: Seed of the numbers.
     """
     generator = np.random.default_rng(seed)
     graph = require_graph(model)
     size = _usable_size(graph)
+    words = _words(model)
     arrays = [
-        _random(generator, tensor, kind, (tensor.shape[0] or num_samples, *_filled(tensor, size)))
+        _random(generator, tensor, kind, words, (tensor.shape[0] or num_samples, *_filled(tensor, size)))
         for tensor in graph.inputs
     ]
     return keras.tree.pack_sequence_as(graph._inputs_struct, arrays)
@@ -109,8 +110,19 @@ def _filled(tensor: Any, size: int) -> list[int]:
     return [size if known is None else known for known in tensor.shape[1:]]
 
 
-def _random(generator: np.random.Generator, tensor: Any, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+def _words(model: keras.Model) -> list[str]:
+    """Return words that the model's layers look up, and some that they may not know."""
+    looked_up = [layer for layer in model._flatten_layers() if hasattr(layer, "get_vocabulary")]
+    known = {str(word) for layer in looked_up for word in layer.get_vocabulary()}
+    return sorted(known | {"one", "two", "three"})
+
+
+def _random(
+    generator: np.random.Generator, tensor: Any, kind: str, words: list[str], shape: tuple[int, ...]
+) -> np.ndarray:
     dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if dtype == "string":
+        return generator.choice(np.array(words, dtype=object), size=shape)
     if "int" in dtype or dtype == "bool":
         return generator.integers(0, 1 if kind == "zero" else 2, size=shape).astype(dtype)
     array = _KINDS[kind](generator, shape)

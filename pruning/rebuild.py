@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -142,8 +143,10 @@ class _Copies:
                 if variable_copy.trainable != variable.trainable:
                     variable_copy.trainable = variable.trainable
             # Preprocessing layers keep values that they derive from their variables.
-            if hasattr(copy, "finalize_state"):
+            if hasattr(copy, "finalize_state") and variables_of(copy):
                 copy.finalize_state()
+            if hasattr(original, "save_assets"):
+                _copy_assets(original, copy)
 
     def _make(self, operation: Any) -> Any:
         graph = functional_graph(operation)
@@ -190,6 +193,16 @@ def _from_config(operation: Any, config: Config) -> Any:
         if "stateless scope" in str(error):
             raise
         raise _cannot_make(operation, error) from error
+
+
+def _copy_assets(original: Any, copy: Any) -> None:
+    """Hand on a vocabulary that was adapted, not given, which is in neither the config nor the variables."""
+    with tempfile.TemporaryDirectory() as directory:
+        original.save_assets(directory)
+        try:
+            copy.load_assets(directory)
+        except AttributeError as error:  # A layer that weighs words by their frequency has no weights yet.
+            raise _cannot_make(original, error) from error
 
 
 def _construct(model: Any, *arguments: Any, name: str) -> Any:

@@ -205,6 +205,8 @@ REFERENCES: dict[type, Reference] = {
     arrays.Var: _reduction(np.var),
     arrays.Std: _reduction(np.std),
     arrays.Prod: _reduction(np.prod),
+    arrays.All: _reduction(np.all),
+    arrays.Any: _reduction(np.any),
     arrays.Max: _reduction(np.max, initial=-np.inf),
     arrays.Amax: _reduction(np.max, initial=-np.inf),
     arrays.Min: _reduction(np.min, initial=np.inf),

@@ -167,6 +167,12 @@ MUTATIONS = (
     Mutation("groups of channels are not tied", _without_ties("^group_norm"), "GroupNormalization"),
     Mutation("bounds of slices stay", _records(_arguments_kept), "slices"),
     Mutation("constants are cut one off", _records(_arguments_rolled), "a constant for each channel"),
+    Mutation("tensors are cut one off", _records(_arguments_rolled), "a tensor for each channel"),
+    Mutation(
+        "masks are lost on the way",
+        lambda monkeypatch: monkeypatch.setattr(reference, "with_mask", lambda tensor, mask: tensor),
+        "test_masks_that_keras_hangs_on_tensors_are_passed_on",
+    ),
     Mutation("places to split at stay", _records(_settings_kept), "split at places"),
     Mutation("scales in the config are not cut", _records(_settings_kept), "Rescaling by channel"),
 )

@@ -287,7 +287,7 @@ def _partition(records: Records, channel_of: np.ndarray, num_channels: int, reas
     seen: set[bytes] = set()
     for labels in vectors.values():
         key = labels.tobytes()
-        if key in seen:
+        if key in seen or not labels.size:
             continue
         seen.add(key)
         channels, counts = np.unique(channel_of[labels], return_counts=True)

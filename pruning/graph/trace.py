@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -61,7 +62,7 @@ def _call(
     if inner is not None and _fits(inner, inputs):
         _enter(records, inner, inputs, prefix=f"{path}/")
         return _walk(records, inner, inputs, prefix=f"{path}/", outer=call)
-    records.layers.setdefault(id(operation), (path, operation))
+    path = _path(records, operation, path)
     for weight in weights_of(operation):
         owner = records.owners.setdefault(id(weight), operation)
         if owner is not operation:
@@ -84,6 +85,18 @@ def _call(
     context.write_places(number, inputs)
     origin = _origin(operation, number, inputs, shapes)
     return [Tensor(*pair, origin) for pair in zip(labels, shapes, strict=True)]
+
+
+def _path(records: Records, operation: Any, path: str) -> str:
+    """Return the path under which a layer is known; two layers that a wrapper holds may have one name."""
+    if id(operation) not in records.layers:
+        taken = {known for known, _ in records.layers.values()}
+        free = (f"{path}_{number}" for number in itertools.count(1))
+        records.layers[id(operation)] = (
+            path if path not in taken else next(each for each in free if each not in taken),
+            operation,
+        )
+    return records.layers[id(operation)][0]
 
 
 def _origin(operation: Any, number: int, inputs: list[Tensor], shapes: list[Shape]) -> Place | None:

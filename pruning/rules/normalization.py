@@ -12,10 +12,17 @@ from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, s
 
 
 def batch_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
-    """gamma, beta, moving mean and moving variance, each of shape `(channels,)`."""
+    """gamma, beta, moving mean and moving variance, each of shape `(channels,)`.
+
+    In inference each entry is scaled and shifted by itself, so that channels along another axis are free to go.
+    """
     tensor = single(inputs)
     rank = len(tensor.shape)
     axis = axes_of(layer.axis, rank)[0]
+    if context.varying(tensor) not in (None, axis):
+        for variable in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance):
+            _lay(context, variable, [axis], tensor)
+        return [tensor.labels]
     labels = context.along(tensor, axis)
     context.weight(layer.gamma, 0, labels, "scale")
     for variable in (layer.beta, layer.moving_mean, layer.moving_variance):
@@ -96,11 +103,13 @@ def axes_of(axis: Any, rank: int) -> list[int]:
 
 
 def cut_along(axis: int) -> Any:
-    """Return what cuts an array along an axis to the channels that stay."""
+    """Return what cuts an array along an axis to the channels that stay; an array or a tensor stays one."""
 
     def cut(value: Any, stays: list[np.ndarray]) -> Any:
-        array = np.asarray(keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value)
-        kept = np.compress(stays[0], array, axis=axis)
+        array = keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
+        kept = np.compress(stays[0], keras.ops.convert_to_numpy(array), axis=axis)
+        if keras.ops.is_tensor(value):
+            return keras.ops.convert_to_tensor(kept, dtype=value.dtype)
         return kept if isinstance(value, np.ndarray) else kept.tolist()
 
     return cut

@@ -22,6 +22,11 @@ from tests.strategies import randomise
 HALF = PruningSpec(criterion="random", ratio=0.5, seed=3)
 
 
+of_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Keras needs TensorFlow for tensors of words, and to adapt bins"
+)
+
+
 def test_both_inputs_of_an_add_lose_the_same_channels() -> None:
     """Pruned one by one, the two inputs of an Add would lose different channels and add misaligned ones."""
     model = residual()
@@ -196,6 +201,30 @@ def test_word_indices_and_positive_numbers_are_tried_as_inputs() -> None:
     for model in (words, logarithm):
         plan = make_plan(model, HALF)
         assert verify(model, apply_plan(model, plan), plan).passed
+
+
+@of_tensorflow
+def test_words_that_the_model_looks_up_are_tried_as_inputs() -> None:
+    adapted = keras.layers.TextVectorization(output_sequence_length=4)
+    adapted.adapt(np.array(["the cat sat", "the dog ran off"]))
+    inputs = keras.Input((1,), dtype="string")
+    hidden = keras.layers.Dense(6)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(adapted(inputs))))
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    plan = make_plan(model, HALF)
+    proof = verify(model, apply_plan(model, plan), plan)
+    assert proof.passed
+    assert proof.output_spread > 1e-3
+
+
+@of_tensorflow
+def test_binned_numbers_stay_in_their_bins() -> None:
+    adapted = keras.layers.Discretization(num_bins=4)
+    adapted.adapt(np.arange(-2, 2, 0.1))
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(6)(keras.layers.Flatten()(keras.layers.Embedding(5, 4)(adapted(inputs))))
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    plan = make_plan(model, HALF)
+    assert verify(model, apply_plan(model, plan), plan).passed
 
 
 def test_a_model_that_is_nowhere_finite_is_not_called_right() -> None:

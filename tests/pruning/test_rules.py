@@ -59,6 +59,7 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
     ("Dense on an image", lambda: layers.Dense(4, activation="gelu"), IMAGE),
     ("BatchNormalization", lambda: layers.BatchNormalization(), IMAGE),
     ("BatchNormalization without scale", lambda: layers.BatchNormalization(scale=False, center=False), VECTOR),
+    ("BatchNormalization of rows", lambda: layers.BatchNormalization(axis=1), IMAGE),
     ("LayerNormalization", lambda: layers.LayerNormalization(), IMAGE),
     ("LayerNormalization over all axes", lambda: layers.LayerNormalization(axis=[1, 2, 3], scale=False), IMAGE),
     ("LayerNormalization over positions", lambda: layers.LayerNormalization(axis=[1, 2]), IMAGE),
@@ -215,6 +216,7 @@ FOLLOWED: list[tuple[str, Make, tuple[int, ...]]] = [
 
 FOLLOWED += [
     ("a constant for each channel", lambda: lambda x: x * np.arange(1.0, 7.0, dtype="float32"), IMAGE),
+    ("a tensor for each channel", lambda: lambda x: x * ops.arange(1.0, 7.0), IMAGE),
     ("a constant for each position", lambda: lambda x: x * np.ones((8, 8, 1), "float32"), IMAGE),
     ("where", lambda: lambda x: ops.where(x > 0, x, np.arange(6.0, dtype="float32")), IMAGE),
     ("mean over positions", lambda: lambda x: x * ops.mean(x, axis=(1, 2), keepdims=True), IMAGE),
@@ -239,6 +241,8 @@ FOLLOWED += [
         ops.concatenate([ops.mean(x, -1, True), ops.max(x, -1, True)], axis=-1)), IMAGE),
     ("any and all over positions", lambda: lambda x: x * ops.cast(
         ops.logical_or(ops.all(x > 0, (1, 2), True), ops.any(x > 1, (1, 2), True)), "float32"), IMAGE),
+    ("any and all over channels", lambda: lambda x: x * ops.cast(
+        ops.logical_or(ops.all(x > 0, -1, True), ops.any(x > 1, -1, True)), "float32"), IMAGE),
     ("median and count of positions", lambda: lambda x: ops.median(x, (1, 2), True) * ops.cast(
         ops.count_nonzero(x > 0, axis=(1, 2))[:, None, None], "float32"), IMAGE),
     ("moments over positions", lambda: lambda x: x + ops.moments(x, axes=[1, 2], keepdims=True)[1], IMAGE),
@@ -270,11 +274,13 @@ FOLLOWED += [
     ("array_split", lambda: lambda x: ops.concatenate(ops.array_split(x, 4, axis=-1)[::-1], axis=-1), IMAGE),
     ("gate by a split", lambda: lambda x: ops.multiply(*ops.split(x, 2, axis=-1)), IMAGE),
     ("slices", lambda: lambda x: ops.concatenate([x[..., 2:], x[:, :, :, :2] * 2], axis=-1), IMAGE),
+    ("slices that are empty", lambda: lambda x: ops.concatenate([x[..., 0:0], *ops.split(x, [0, 3], -1)], -1), IMAGE),
     ("slices from the end", lambda: lambda x: ops.concatenate([x[..., -2:], x[..., :-2] * 2], axis=-1), IMAGE),
     ("every second channel", lambda: lambda x: x[..., ::2] * x[..., 1::2], IMAGE),
     ("channels backwards", lambda: lambda x: x[:, ::2, 1, ::-1], IMAGE),
     ("one channel by number", lambda: lambda x: x * x[..., 1][..., None], IMAGE),
     ("matmul with a constant", lambda: lambda x: ops.matmul(x, np.ones((6, 4), "float32")), IMAGE),
+    ("matmul with a tensor", lambda: lambda x: ops.matmul(x, ops.ones((6, 4))), IMAGE),
     ("dot with a constant", lambda: lambda x: ops.dot(x, np.ones((6, 4), "float32")), IMAGE),
     ("einsum with a constant", lambda: lambda x: ops.einsum("...c,cd->...d", x, np.ones((6, 4), "float32")), IMAGE),
     ("attention by matmul", lambda: lambda x: ops.matmul(
@@ -443,6 +449,17 @@ def test_embeddings_lose_columns_never_rows(mask_zero: bool) -> None:
     small = apply_plan(model, plan)
     assert verify(model, small, plan).passed
     assert small.get_layer("table").embeddings.shape == (3, 3)
+
+
+def test_masks_of_concatenated_embeddings_lock_nothing() -> None:
+    """Keras makes the mask of both by looking at all channels at once."""
+    inputs = keras.Input((5,), dtype="int32")
+    tables = [layers.Embedding(9, width, mask_zero=True, name=f"table{width}")(inputs) for width in (6, 4)]
+    model = keras.Model(inputs, layers.Dense(2)(layers.LSTM(4)(layers.Concatenate()(tables))))
+    randomise(model, seed=5)
+    plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5))
+    assert {"table6", "table4"} <= {group.name for group in plan.groups}
+    assert verify(model, apply_plan(model, plan), plan).passed
 
 
 @pytest.mark.parametrize("key", ["activation", "recurrent_activation"])

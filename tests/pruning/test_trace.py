@@ -77,7 +77,9 @@ def test_a_vision_transformer_written_with_operations() -> None:
 
 def test_masks_that_travel_with_tensors() -> None:
     words = keras.Input((10,), dtype="int32")
-    hidden = layers.LSTM(6, return_sequences=True, name="lstm")(layers.Embedding(50, 8, mask_zero=True)(words))
+    hidden = layers.LSTM(6, return_sequences=True, name="lstm")(
+        layers.Embedding(50, 8, mask_zero=True, name="embedding")(words)
+    )
     hidden = layers.BatchNormalization()(layers.Dense(6, name="dense")(hidden))
     pruned = widths(words, layers.Dense(2)(layers.GlobalAveragePooling1D()(hidden)))
     assert pruned == {"embedding": (8, 4), "lstm": (6, 3), "dense": (6, 3)}

@@ -94,6 +94,16 @@ def test_multiplications_count_every_step() -> None:
     assert macs["rnn/cell"] == 5 * (4 * 3 + 3 * 3)
 
 
+def test_cells_of_one_name_are_counted_apart() -> None:
+    inputs = keras.Input((5, 3))
+    cells = layers.StackedRNNCells([layers.LSTMCell(6, name="cell"), layers.LSTMCell(4, name="cell")], name="cells")
+    model = keras.Model(inputs, layers.Dense(2)(layers.RNN(cells, name="rnn")(inputs)))
+    plan = make_plan(model, HALF)
+    assert plan.params_before == model.count_params()
+    assert plan.params_after == apply_plan(model, plan).count_params()
+    assert [group.name for group in plan.groups] == ["rnn/cells/cell", "rnn/cells/cell_1"]
+
+
 def test_a_layer_shared_through_a_wrapper_is_one_layer() -> None:
     shared = layers.Dense(8, name="shared")
     first, second = keras.Input((6,)), keras.Input((4, 6))
