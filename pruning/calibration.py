@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.compiling import Compiling
+from pruning.compiling import Compiling, mask_weights
 from pruning.data import Arrays, Data
 from pruning.spec import TrainingSpec
 
@@ -68,7 +68,11 @@ class Calibration:
         def settings() -> Compiling:
             return Compiling(model, TrainingSpec(), drawn) if compiling is None else compiling
 
-        return cls(drawn.x_train, lambda: settings().fit_targets(drawn).y_train, settings, batch_size, on_share)
+        def targets() -> Arrays:
+            weights = mask_weights(model, drawn.x_train)
+            return settings().fit_targets(drawn).y_train | {f"mask of {name}": each for name, each in weights.items()}
+
+        return cls(drawn.x_train, targets, settings, batch_size, on_share)
 
     @property
     def num_samples(self) -> int:
@@ -77,7 +81,7 @@ class Calibration:
 
     @property
     def y(self) -> Arrays:
-        """Targets by name, in the form that the loss takes.
+        """Targets by name, in the form that the loss takes, and behind them what masked outputs' entries count.
 
         Raises:
             SpecError: There is no loss, and none can be inferred.

@@ -8,17 +8,20 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend import get_keras_mask
 from keras.src.losses.losses import LossFunctionWrapper
 
-from pruning.data import Data
+from pruning.data import Arrays, Data
 from pruning.errors import DataError, SpecError, first_line
-from pruning.graph.models import last_layer, outputs_by_name
+from pruning.graph.models import last_layer, outputs_by_name, require_graph
 from pruning.optimizer_state import carry_exclusions, carry_over, has_state
 from pruning.rebuild import fresh, fresh_compile_arguments
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
 
 _DEFAULT_LEARNING_RATE = 1e-3
 _CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
+
+_MASK_BATCH = 64
 
 _NOT_FOR_USE = ("Loss", "Metric", "Optimizer", "LossScaleOptimizer")
 
@@ -98,16 +101,20 @@ class Compiling:
 
         Returns:
             `(targets, outputs) -> losses` on Keras tensors: batches in the order of the model's outputs, targets in
-            the form that `fit_targets` gives; losses of shape `(num_samples,)`, summed over the outputs by their
-            weights.
+            the form that `fit_targets` gives, and behind them the `mask_weights`, if there are any; losses of shape
+            `(num_samples,)`, summed over the outputs by their weights. What a mask takes away does not count.
         """
         losses = [each and _loss_object(each) for each in self._by_output(_built(self._loss, "training.loss"), None)]
         weights = self._by_output(self._arguments().get("loss_weights"), 1.0)
+        masked = [index for index, tensor in enumerate(self._outputs.values()) if get_keras_mask(tensor) is not None]
 
         def compute(targets: list[Any], outputs: list[Any]) -> Any:
+            masks = dict(zip(masked, targets[len(outputs) :], strict=True))
             return sum(
-                weight * _sample_loss(loss, target, output)
-                for loss, weight, target, output in zip(losses, weights, targets, outputs, strict=True)
+                weight * _sample_loss(loss, target, output, masks.get(index))
+                for index, (loss, weight, target, output) in enumerate(
+                    zip(losses, weights, targets[: len(outputs)], outputs, strict=True)
+                )
                 if loss is not None
             )
 
@@ -234,7 +241,27 @@ def _loss_object(loss: Any) -> keras.Loss:
     return loss if isinstance(loss, keras.Loss) else LossFunctionWrapper(loss)
 
 
-def _sample_loss(loss: keras.Loss, target: Any, output: Any) -> Any:
+def mask_weights(model: keras.Model, inputs: Arrays) -> Arrays:
+    """Return what each entry counts in the losses of outputs on which Keras hangs a mask, by the outputs' names.
+
+    As in Keras, what is masked has 0, and the rest the same weight, 1 on average over all.
+    """
+    tensors = outputs_by_name(model)
+    masked = [index for index, tensor in enumerate(tensors.values()) if get_keras_mask(tensor) is not None]
+    if not masked:
+        return {}
+    structure, size = require_graph(model)._inputs_struct, require_graph(model).inputs[0].shape[0] or _MASK_BATCH
+    num_samples, parts = len(next(iter(inputs.values()))), []
+    for start in range(0, num_samples, size):
+        rows = np.minimum(np.arange(start, start + size), num_samples - 1)
+        outputs = model(keras.tree.pack_sequence_as(structure, [array[rows] for array in inputs.values()]))
+        hung = [get_keras_mask(output) for output in keras.tree.flatten(outputs)]
+        parts.append([np.asarray(keras.ops.convert_to_numpy(hung[index]), dtype=np.float32) for index in masked])
+    found = [np.concatenate(each)[:num_samples] for each in zip(*parts, strict=True)]
+    return {list(tensors)[index]: mask / max(mask.mean(), 1e-7) for index, mask in zip(masked, found, strict=True)}
+
+
+def _sample_loss(loss: keras.Loss, target: Any, output: Any, mask: Any) -> Any:
     # A new tensor: TensorFlow would look for the logits behind it and, unlike other backends, clip no probability.
     output = 1.0 * keras.ops.cast(output, "float32")
     values = loss.call(keras.ops.cast(target, "float32"), output)
@@ -244,6 +271,11 @@ def _sample_loss(loss: keras.Loss, target: Any, output: Any) -> Any:
             field="training.loss",
             received=str(_loss_name(loss)),
             expected="a loss that returns an array whose first axis counts samples",
+        )
+    if mask is not None:
+        counted = keras.ops.cast(mask > 0 if loss.reduction == "sum" else mask, values.dtype)
+        values = values * keras.ops.reshape(
+            counted, tuple(counted.shape) + (1,) * (len(values.shape) - len(mask.shape))
         )
     flat = keras.ops.reshape(values, (keras.ops.shape(values)[0], -1))
     return keras.ops.sum(flat, axis=1) if loss.reduction == "sum" else keras.ops.mean(flat, axis=1)

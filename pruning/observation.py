@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,6 +17,8 @@ from pruning.calibration import Calibration
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
+from pruning.reference import REDUCTIONS, REFERENCES
+from pruning.rules.context import Place
 
 Measure = Callable[[Any], Any]
 Sums = dict[str, np.ndarray]
@@ -42,8 +45,15 @@ class View:
     positions: np.ndarray
 
 
+Find = Callable[[ChannelGraph, Program, ChannelGroup], list[View]]
+"""Says where a group's channels are seen."""
+
+
 def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolded: bool = False) -> list[View]:
-    """Return where a group's channels are read.
+    """Return where a group's channels are read: by weights, and by operations that add up products of several.
+
+    Operations with statistics of several channels, such as a softmax, pass the channels on, and what reads them
+    behind is what counts. Those that make one value of several only look at them.
 
     Args:
         graph: The traced model.
@@ -56,7 +66,8 @@ def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolde
     """
     found: dict[tuple[int, ...], View] = {}
     seen_in: set[int] = set()
-    for read in graph.records.places:
+    looks = (place for place in graph.records.looks if _zeroed(place) or (unfolded and _reduces(place)))
+    for read in (*graph.records.places, *looks):
         place = read
         positions = graph.positions(place.labels, group)
         if positions.size == 0:
@@ -71,23 +82,74 @@ def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolde
         key = (tensor, place.axis) if unfolded else (index, tensor, place.axis)
         found.setdefault(key, View(index, tensor, place.axis + 1, positions))
     for axis in graph.axes("in", group):
-        if id(axis.layer) not in seen_in:
-            path = graph.records.layers[id(axis.layer)][0]
-            raise CriterionError(
-                f"The channels of group {group.name!r} are read inside layer {path!r}, where they cannot be seen.",
-                field="pruning.criterion",
-                expected="a criterion that looks at weights only, for this group",
-                hint=f"Leave the group out with exclude: [{group.name!r}], or choose another criterion.",
-            )
+        if axis.inner or id(axis.layer) not in seen_in:
+            raise _unseen(graph, group, axis.layer, "are read inside")
     return list(found.values())
 
 
-def _visible(graph: ChannelGraph, program: Program, *, unfolded: bool) -> list[tuple[ChannelGroup, list[View]]]:
+def gated_views(graph: ChannelGraph, program: Program, group: ChannelGroup) -> list[View]:
+    """Return where factors on a group's channels stand for their removal.
+
+    Raises:
+        CriterionError: There are none, in some place.
+    """
+    for place in graph.records.looks:
+        if graph.positions(place.labels, group).size and (_reduces(place) or _enters_twice(graph, program, place)):
+            raise _unseen(graph, group, place.layer, "are made one value by")
+    return views(graph, program, group)
+
+
+def _unseen(graph: ChannelGraph, group: ChannelGroup, layer: Any, happens: str) -> CriterionError:
+    path = graph.records.layers[id(layer)][0]
+    return CriterionError(
+        f"The channels of group {group.name!r} {happens} layer {path!r}, where they cannot be seen.",
+        field="pruning.criterion",
+        expected="a criterion that looks at weights only, for this group",
+        hint=f"Leave the group out with exclude: [{group.name!r}], or choose another criterion.",
+    )
+
+
+def _zeroed(place: Place) -> bool:
+    """Tell whether a channel that is zeroed where it is looked at is not there for the proof."""
+    return type(place.layer) not in REFERENCES
+
+
+def _reduces(place: Place) -> bool:
+    return type(place.layer) in REDUCTIONS
+
+
+def _enters_twice(graph: ChannelGraph, program: Program, place: Place) -> bool:
+    """Tell whether a tensor is looked at along one axis, and goes into the same call in another way as well."""
+    inputs = program.steps[program.index[id(place.layer), place.call]].inputs
+    if isinstance(place.layer, keras.layers.Attention) and len(inputs) == 2:
+        inputs = (*inputs, inputs[1])  # Values that are the keys, too.
+    alike = {
+        other.position
+        for other in graph.records.looks
+        if other.layer is place.layer and other.call == place.call and other.axis == place.axis
+    }
+    return any(number == inputs[place.position] and position not in alike for position, number in enumerate(inputs))
+
+
+def is_zeroed_in_tensors(graph: ChannelGraph, program: Program, group: ChannelGroup) -> bool:
+    """Tell whether zeroing channels in what goes into steps, or in weights, is all that their removal is.
+
+    Otherwise only the masked original of the proof says what is left: some are left out of statistics, some are read
+    both inside layers and by operations, and masks of Keras's own, which go with tensors into nested models, are lost
+    where a model is cut in two.
+    """
+    looks = [place for place in graph.records.looks if graph.positions(place.labels, group).size]
+    inner = any(axis.inner for axis in graph.axes("in", group))
+    entire = all(_zeroed(place) and not _enters_twice(graph, program, place) for place in looks)
+    return entire and not (looks and inner) and not program.masks
+
+
+def _visible(graph: ChannelGraph, program: Program, find: Find) -> list[tuple[ChannelGroup, list[View]]]:
     """Return the groups whose channels can be seen, and where."""
     found = []
     for group in graph.groups:
         with contextlib.suppress(CriterionError):  # Who asks for such a group is told why it has no figures.
-            found.append((group, views(graph, program, group, unfolded=unfolded)))
+            found.append((group, find(graph, program, group)))
     return found
 
 
@@ -97,11 +159,11 @@ def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: 
     Channels that nothing reads have 0. Groups that are read where nothing can be seen are left out.
     """
     program = Program(graph.model)
-    visible = _visible(graph, program, unfolded=True)
+    visible = _visible(graph, program, partial(views, unfolded=True))
     watched = _Activations(graph.model, program, [group_views for _, group_views in visible], measure)
     watched.compile(jit_compile=keras.backend.backend() == "jax")
     means = _Means([group for group, _ in visible], calibration)
-    for count, (x,) in calibration.batches(_batch_size(program, calibration), calibration.x):
+    for count, (x,) in calibration.batches(batch_size(program, calibration), calibration.x):
         means.add(count, watched.predict_on_batch(x))
     return means.result()
 
@@ -109,14 +171,18 @@ def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: 
 def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
     """Return the mean of a measure of the derivatives of each sample's loss with respect to gates on the channels.
 
-    Groups that are read where nothing can be seen are left out.
+    Channels that nothing reads have 0. Groups that are read where nothing can be seen are left out.
 
     Raises:
         SpecError: There is no loss, and none can be inferred.
     """
     program = Program(graph.model)
-    visible = _visible(graph, program, unfolded=False)
-    size = _batch_size(program, calibration)
+    visible = _visible(graph, program, gated_views)
+    unread = {group.name: np.zeros(group.num_channels) for group, seen in visible if not seen}
+    visible = [(group, seen) for group, seen in visible if seen]
+    if not visible:
+        return unread
+    size = batch_size(program, calibration)
     gated = Gated(graph.model, program, visible, size, calibration.loss())
     # With this rate, and gates that are 0, a step leaves the negative gradients in them.
     gated.compile(
@@ -130,7 +196,7 @@ def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Me
             gate.assign(np.zeros(gate.shape))
         gated.train_on_batch({"x": tuple(x), "y": tuple(y)}, np.zeros(size))
         means.add(count, [measure(-ops.convert_to_numpy(gate).astype(np.float64)) for gate in gated.gates])
-    return means.result()
+    return unread | means.result()
 
 
 class _Means:
@@ -276,7 +342,7 @@ class Gated(keras.Model):
         return ops.reshape(factors, shape)
 
 
-def _batch_size(program: Program, calibration: Calibration) -> int:
+def batch_size(program: Program, calibration: Calibration) -> int:
     """Return how many samples' activations fit into the memory meant for them."""
     if calibration.batch_size is not None:
         return min(calibration.batch_size, calibration.num_samples)

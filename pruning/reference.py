@@ -212,3 +212,11 @@ REFERENCES: dict[type, Reference] = {
     arrays.Min: _reduction(np.min, initial=np.inf),
     arrays.Amin: _reduction(np.min, initial=np.inf),
 }
+
+REDUCTIONS = frozenset(
+    {
+        *(sums.Logsumexp, arrays.Mean, arrays.Var, arrays.Std, arrays.Prod),
+        *(arrays.Max, arrays.Amax, arrays.Min, arrays.Amin),
+    }
+)
+"""Operations whose output has the channels no more."""

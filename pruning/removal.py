@@ -22,7 +22,8 @@ from pruning.calibration import Calibration
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program, Step
-from pruning.observation import Measure, View, views
+from pruning.masked import measure_masked
+from pruning.observation import Measure, View, batch_size, is_zeroed_in_tensors, views
 from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
 
@@ -41,6 +42,8 @@ def measure_removals(
         SpecError: There is no loss, and none can be inferred.
     """
     program = Program(graph.model)
+    if not is_zeroed_in_tensors(graph, program, group):
+        return measure_masked(graph, group, batch_size(program, calibration), calibration, measure)
     try:
         seen = views(graph, program, group)
     except CriterionError:

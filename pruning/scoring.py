@@ -13,7 +13,7 @@ from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_cr
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.observation import measure_activations, measure_gradients, views
+from pruning.observation import gated_views, measure_activations, measure_gradients, views
 from pruning.removal import measure_removals
 from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
@@ -107,7 +107,9 @@ class Scoring:
             else:
                 self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
         if group.name not in self._measured:
-            views(self._graph, Program(self._graph.model), group)  # Raises: it says why nothing was seen.
+            # Raises: it says why nothing was seen.
+            find = gated_views if criterion.observes == "gradients" else views
+            find(self._graph, Program(self._graph.model), group)
         return self._measured[group.name]
 
     def _guarded(self, group: ChannelGroup, ask: Callable[[], np.ndarray], expected: str) -> np.ndarray:

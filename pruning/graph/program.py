@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras.src.backend import get_keras_mask, set_keras_mask
 from keras.src.models.functional import operation_fn
 
 from pruning.graph.models import call_nodes, functional_graph, require_graph
@@ -42,6 +43,9 @@ class Program:
     Args:
         model: A functional or Sequential model; its layers are called, never changed.
 
+    Attributes:
+        masks: Index of a step → pairs of a tensor and the mask that Keras hangs on it from there on.
+
     Raises:
         ModelError: The model has no graph.
     """
@@ -51,6 +55,7 @@ class Program:
         self.steps: list[Step] = []
         self._count = 0
         self._calls: dict[int, int] = {}
+        self.masks: dict[int, list[tuple[int, int]]] = {}
         self.inputs = self._new(len(self.graph.inputs))
         self.outputs = self._walk(self.graph, self.inputs)
         self.index = {(id(step.node.operation), step.call): index for index, step in enumerate(self.steps)}
@@ -66,6 +71,7 @@ class Program:
             inputs = tuple(known[id(symbol)] for symbol in symbols)
             inner = functional_graph(node.operation)
             if inner is not None and [len(s.shape) for s in inner.inputs] == [len(s.shape) for s in symbols]:
+                self._enter(node, known)
                 outputs = self._walk(inner, inputs)
             else:
                 key = id(node.operation)
@@ -75,6 +81,15 @@ class Program:
                 self.steps.append(Step(node, self._calls[key], arguments, inputs, outputs))
             known.update((id(symbol), number) for symbol, number in zip(node.outputs, outputs, strict=True))
         return tuple(known[id(symbol)] for symbol in graph.outputs)
+
+    def _enter(self, node: Any, known: dict[int, int]) -> None:
+        """Note which masks go into a nested model: there they hang on the tensors and are no arguments."""
+        given, mask = node.arguments.args[:1], node.arguments.kwargs.get("mask")
+        if mask is not None and given:
+            pairs = zip(keras.tree.flatten(given[0]), keras.tree.flatten(mask), strict=True)
+            self.masks.setdefault(len(self.steps), []).extend(
+                (known[id(symbol)], known[id(each)]) for symbol, each in pairs if each is not None
+            )
 
     def standardize(self, inputs: Sequence[Any]) -> list[Any]:
         """Return inputs of the model, in the order in which Keras flattens them, as its layers expect them."""
@@ -103,12 +118,17 @@ class Program:
         values, wanted = dict(values), list(wanted)
         steps = range(len(self.steps)) if steps is None else steps
         last = {number: index for index in steps for number in self.steps[index].arguments.values()}
+        last.update({mask: max(index, last.get(mask, 0)) for index in self.masks for _, mask in self.masks[index]})
         last.update(dict.fromkeys(wanted, len(self.steps)))
         for index in steps:
             step = self.steps[index]
+            for number, mask in self.masks.get(index, ()):
+                set_keras_mask(values[number], values[mask])
             seen = {number: values[number] for number in step.arguments.values()}
             if watch is not None:
-                seen.update(watch(index, {number: seen[number] for number in step.inputs}))
+                for number, replaced in watch(index, {number: seen[number] for number in step.inputs}).items():
+                    set_keras_mask(replaced, get_keras_mask(seen[number]))
+                    seen[number] = replaced
             args, kwargs = step.node.arguments.fill_in({key: seen[number] for key, number in step.arguments.items()})
             made = operation_fn(step.node.operation, training=False)(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(made), strict=True))

@@ -79,6 +79,7 @@ class WeightAxis:
         axis: Axis of the variable, not negative.
         labels: Shape `(axis size,)`.
         role: See `Role`.
+        inner: Whether the layer reads here what it made itself, as a recurrent kernel does.
     """
 
     layer: Any
@@ -86,6 +87,7 @@ class WeightAxis:
     axis: int
     labels: Labels
     role: Role
+    inner: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ class Records:
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
+    looks: list[Place] = field(default_factory=list)
     locked: dict[str, str] = field(default_factory=dict)
     owners: dict[int, Any] = field(default_factory=dict)
     num_labels: int = 1
@@ -232,6 +235,7 @@ class Records:
             multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
             spans=[left(labels) for labels in self.spans],
             places=[moved(place) for place in self.places],
+            looks=[moved(place) for place in self.looks],
             layers={id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()},
         )
 
@@ -301,6 +305,7 @@ class Context:
         self._index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
         self._spoken_of: set[int] = set()
         self._followed: list[tuple[Tensor, int, Labels]] = []
+        self._looked_at: list[tuple[Tensor, int, int, Labels]] = []
         self._weights_read = False
         self._call = call or Call()
         self._trace_held = trace_held
@@ -365,6 +370,7 @@ class Context:
         """Say why the layer itself cannot be followed."""
         self._records.locked.setdefault(self.path, reason)
         self._followed.clear()
+        self._looked_at.clear()
 
     def span(self, labels: Labels) -> None:
         """Say that a tensor holds just these channels, so that one of them has to stay."""
@@ -383,8 +389,9 @@ class Context:
         index = self._index(variable)
         self._spoken_of.add(index)
         self._weights_read = self._weights_read or role == "in"
+        inner = role == "in" and any(np.isin(labels, made).any() for made in self.made())
         known = self._records.axes.setdefault(
-            (id(self.layer), index, axis), WeightAxis(self.layer, index, axis, labels, role)
+            (id(self.layer), index, axis), WeightAxis(self.layer, index, axis, labels, role, inner)
         )
         self.tie(known.labels, labels)
 
@@ -441,6 +448,7 @@ class Context:
         if (known.axis, known.rank, len(known.labels)) != (read.axis, read.rank, len(labels)):
             raise LockedError("it looks at channels along another axis at each call")
         self.tie(known.labels, labels)
+        self._looked_at.append((tensor, index, axis, labels))
         return labels
 
     @property
@@ -508,7 +516,12 @@ class Context:
         return labels
 
     def write_places(self, call: int, inputs: Sequence[Tensor]) -> None:
-        """Write down where the call reads channels: along which axes of its inputs, if its weights read any."""
+        """Write down where the call reads channels: along which axes of its inputs, if its weights read any.
+
+        Where it looks at all channels at once goes into a list of its own.
+        """
+        for tensor, index, axis, labels in self._looked_at:
+            self._records.looks.append(Place(self.layer, call, index, axis, labels, tensor.origin))
         for tensor, axis, labels in self._followed if self._weights_read else ():
             for position, each in enumerate(inputs):
                 if each is tensor:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from keras import layers
+from keras import layers, ops
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -30,10 +30,9 @@ from tests.strategies import models, randomise
 
 
 def without(graph: ChannelGraph, group: ChannelGroup, channel: int, x: Any) -> list[np.ndarray]:
-    """Outputs of the original with one channel zeroed where it is read."""
+    """Outputs of the original without one channel, as the proof takes it away."""
     keep = np.delete(np.arange(group.num_channels), channel)
-    weights = Mask.of(graph, graph.stays({group.name: keep})).weights
-    return run(graph.model, Mask(weights), x)
+    return run(graph.model, Mask.of(graph, graph.stays({group.name: keep})), x)
 
 
 def squares(outputs: list[np.ndarray], targets: list[np.ndarray]) -> float:
@@ -212,3 +211,101 @@ def test_in_a_whole_prune_the_channels_that_help_least_go_and_progress_is_told()
     assert result.report.steps[-1].max_relative_difference is not None
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions)
+
+
+def by_hand() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    q, k, v = (layers.Dense(6, name=name)(inputs) for name in "qkv")
+    return inputs, ops.matmul(ops.softmax(ops.matmul(q, ops.transpose(k, (0, 2, 1)))), v)
+
+
+def with_itself() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    y = layers.Dense(6, name="d")(inputs)
+    return inputs, ops.einsum("btc,bsc->bts", y, y)
+
+
+def added_up() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    return inputs, ops.sum(layers.Dense(6, name="d")(inputs), -1)
+
+
+def mean_and_maximum() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    y = layers.Dense(6, activation="relu", name="d")(inputs)
+    both = ops.stack([ops.mean(y, axis=-1), ops.max(y, axis=-1)], axis=-1)
+    return inputs, layers.Multiply()([y, layers.Dense(1, activation="sigmoid", name="gate")(both)])
+
+
+def shares() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    return inputs, layers.Softmax()(layers.Dense(6, name="d")(inputs))
+
+
+def attention() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    y = layers.Dense(6, name="d")(inputs)
+    return inputs, layers.Attention()([y, y])
+
+
+def residual_recurrent() -> tuple[Any, Any]:
+    inputs = keras.Input((5, 4))
+    y = layers.Dense(6, name="d")(inputs)
+    return inputs, layers.Add()([y, layers.LSTM(6, return_sequences=True, name="lstm")(y)])
+
+
+def masked_inside() -> tuple[Any, Any]:
+    inputs, inner = keras.Input((5,), dtype="int32"), keras.Input((5, 6))
+    nested = keras.Model(inner, layers.LSTM(4, name="lstm")(inner), name="inner")
+    return inputs, nested(layers.Embedding(9, 6, mask_zero=True, name="e")(inputs))
+
+
+READ_TOGETHER = {
+    make.__name__: make
+    for make in (
+        *(by_hand, with_itself, added_up, mean_and_maximum, shares, attention, residual_recurrent, masked_inside),
+    )
+}
+
+
+def read_together(name: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    inputs, hidden = READ_TOGETHER[name]()
+    model = keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten()(hidden)))
+    randomise(model, seed=1)
+    model.compile("sgd", "mean_squared_error")
+    generator = np.random.default_rng(0)
+    indices = np.array([[1, 2, 0, 0, 0], [5, 0, 0, 0, 0], [1, 2, 3, 4, 5], [8, 7, 6, 0, 0]])
+    x = indices if name == "masked_inside" else generator.normal(size=(4, 5, 4)).astype("float32")
+    return model, x, generator.normal(size=(4, 2)).astype("float32")
+
+
+@pytest.mark.parametrize("name", READ_TOGETHER)
+def test_equal_to_brute_force_where_channels_are_read_together_or_inside(name: str) -> None:
+    model, x, y = read_together(name)
+    graph = ChannelGraph(model)
+    assert graph.groups
+    for group in graph.groups:
+        expected = brute_force(graph, group, x, [y], squares)
+        actual = oracle(graph, group, (x, y))
+        assert np.abs(expected).max() > 0
+        np.testing.assert_allclose(actual, expected, atol=1e-5 * max(1.0, float(np.abs(expected).max())))
+
+
+def test_a_masked_sequence_has_the_loss_that_keras_measures() -> None:
+    inputs = keras.Input((5,), dtype="int32")
+    hidden = layers.Dense(6, activation="relu", name="d")(layers.Embedding(9, 4, mask_zero=True, name="e")(inputs))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax", name="head")(hidden))
+    randomise(model, seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x = np.array([[1, 2, 0, 0, 0], [5, 0, 0, 0, 0], [1, 2, 3, 4, 5], [8, 7, 6, 0, 0]])
+    y = np.random.default_rng(0).integers(0, 3, x.shape)
+    graph = ChannelGraph(model)
+    group = next(group for group in graph.groups if group.name == "d")
+    kernel = model.get_layer("head").kernel
+    original, whole = np.array(kernel), model.evaluate(x, y, verbose=0)
+    expected = []
+    for channel in range(6):
+        kernel.assign(original * (np.arange(6) != channel)[:, None])
+        expected.append(model.evaluate(x, y, verbose=0) - whole)
+    kernel.assign(original)
+    np.testing.assert_allclose(oracle(graph, group, (x, y)), expected, atol=1e-5)
