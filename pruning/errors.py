@@ -34,6 +34,8 @@ class PruningError(Exception):
 
     code = "pruning-error"
 
+    _keras_call_info_injected = True  # Keras would raise anew, without its fields, what a model raises in its call.
+
     def __init__(
         self,
         message: str,

@@ -24,6 +24,11 @@ from pruning.random_inputs import flat_arrays, usable_inputs
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.5}
 """Largest relative difference accepted, by precision. Other runtimes add up in another order than Keras does."""
 
+COMPUTE_TOLERANCES = {"float16": 2e-2, "bfloat16": 1e-1}
+"""The same by the type that layers compute in, where it is that of half precision: another order rounds otherwise."""
+
+_SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "assets", "assets.extra", "variables"}
+
 _NUM_CALIBRATION_SAMPLES = 128
 _NUM_REAL_SAMPLES = 128
 
@@ -70,21 +75,22 @@ def export_model(
 
     Args:
         model: A functional or Sequential model; not changed.
-        path: Where to write; its name ends as the format asks. What is there is replaced if all goes well, and
-            left alone otherwise.
+        path: Where to write; its name ends as the format asks. What is there is replaced if it is of the same kind, a
+            file or a SavedModel, and all goes well; it is left alone otherwise.
         format: One of `pruning.catalog.EXPORT_FORMATS`.
         precision: One of those that the format has.
         inputs: Real inputs without labels: one array, or several by name. In int8 they, or `data`, show in which
             range the activations lie.
         data: Labelled data as `Data.of` takes it, to measure loss and metrics of file and model.
-        tolerance: Largest relative difference accepted; default: `TOLERANCES` for the precision.
+        tolerance: Largest relative difference accepted; default: `TOLERANCES` for the precision, or
+            `COMPUTE_TOLERANCES` if the model computes in half precision.
         seed: Seed of the random inputs and of the choice among the real ones.
 
     Raises:
         SpecError: The format or precision is not known, needs another backend or packages that are not installed,
             or int8 has no samples.
         DataError: The data does not fit the model.
-        ExportError: The format cannot hold the model.
+        ExportError: The format cannot hold the model, or something else is at `path`, or nothing can be written there.
         VerificationError: The file does not compute what the model computes.
     """
     require_graph(model)
@@ -95,8 +101,8 @@ def export_model(
     labelled = None if data is None else Data.of(data).fit_to(model)
     real = None if inputs is None else Data.of_inputs(inputs).fit_to(model).x_train
     samples = _calibration(model, real, labelled, precision, seed)
-    tolerance = TOLERANCES[precision] if tolerance is None else tolerance
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as directory:
+    tolerance = _tolerance(model, precision) if tolerance is None else tolerance
+    with _folder_beside(path) as directory:
         written = Path(directory, path.name)
         parity = Parity(model, _write_and_open(exporter, model, written, precision, samples))
         tried = _inputs_to_try(model, real, labelled, seed, with_random=precision != "int8")
@@ -116,7 +122,20 @@ def export_model(
     return ExportResult(path, format, precision, num_bytes, difference, tolerance, metrics, model_metrics)
 
 
+def _tolerance(model: keras.Model, precision: str) -> float:
+    types = {layer.compute_dtype for layer in model._flatten_layers(include_self=False)}
+    return max(TOLERANCES[precision], *(COMPUTE_TOLERANCES.get(each, 0.0) for each in types))
+
+
 def _require_target(path: Path, suffix: str) -> None:
+    if path.name in ("", ".."):
+        raise ExportError(
+            "The path names no file or folder of its own.",
+            field="path",
+            received=str(path),
+            expected="a name at its end",
+            hint="Give what is to be written a name, such as ./model.",
+        )
     if path.suffix != suffix and suffix:
         raise SpecError(
             "The name of the file does not end as its format asks.",
@@ -128,6 +147,39 @@ def _require_target(path: Path, suffix: str) -> None:
         raise SpecError(
             "The folder to write to does not exist.", field="path", received=str(path.parent), expected="a folder"
         )
+    _require_alike(path, is_folder=not suffix)
+
+
+def _require_alike(path: Path, *, is_folder: bool) -> None:
+    """Refuse to put a file, or a SavedModel, in the place of anything else."""
+    if not path.exists():
+        return
+    if not is_folder:
+        alike, expected = not path.is_dir(), "a file, or nothing"
+    else:
+        names = {entry.name for entry in path.iterdir()} if path.is_dir() and not path.is_symlink() else {""}
+        alike = not names or ("saved_model.pb" in names and names <= _SAVED_MODEL)
+        expected = "a SavedModel, an empty folder, or nothing"
+    if not alike:
+        raise ExportError(
+            "Something else is where the export would go, and is left alone.",
+            field="path",
+            received=f"{path}, {'a folder' if path.is_dir() else 'a file'}",
+            expected=expected,
+            hint="Choose another name, or move what is there.",
+        )
+
+
+def _folder_beside(path: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ExportError(
+            "Nothing can be written there.",
+            field="path",
+            received=f"{path.parent}: {type(error).__name__}: {first_line(error)}",
+            expected="a folder that can be written to",
+        ) from error
 
 
 def _calibration(
@@ -146,7 +198,7 @@ def _calibration(
             hint="Give inputs=… or data=…",
         )
     tensors = inputs_by_name(model)
-    chosen = _choose(arrays, _NUM_CALIBRATION_SAMPLES, seed)
+    chosen = _choose(arrays, max(_NUM_CALIBRATION_SAMPLES, _fixed_size(model)), seed)
     return [in_file_names(batch, tensors) for batch in batches_of(chosen, tensors, 1)]
 
 
@@ -162,8 +214,13 @@ def _inputs_to_try(
     if real is None and labelled is not None:
         real = labelled.x_val or labelled.x_train
     if real is not None:
-        tried.append(_choose(real, _NUM_REAL_SAMPLES, seed + 1))
+        tried.append(_choose(real, max(_NUM_REAL_SAMPLES, _fixed_size(model)), seed + 1))
     return tried
+
+
+def _fixed_size(model: keras.Model) -> int:
+    """Return the batch size that a model has of its own, or 0."""
+    return next(iter(inputs_by_name(model).values())).shape[0] or 0
 
 
 def _choose(arrays: Arrays, count: int, seed: int) -> Arrays:
@@ -200,7 +257,10 @@ def _guarded(step: str, run: Any) -> Any:
 
 def _move_all(source: Path, target: Path) -> None:
     """Move everything from one folder into another on the same disk, in the place of what has the same name."""
-    for entry in sorted(source.iterdir()):
+    entries = sorted(source.iterdir())
+    for entry in entries:
+        _require_alike(target / entry.name, is_folder=entry.is_dir())
+    for entry in entries:
         destination = target / entry.name
         if destination.is_dir():
             shutil.rmtree(destination)

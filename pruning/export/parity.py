@@ -11,7 +11,7 @@ import numpy as np
 
 from pruning.compiling import Compiling
 from pruning.data import Arrays, Data
-from pruning.errors import ExportError
+from pruning.errors import DataError, ExportError
 from pruning.export.base import Named, Runner
 from pruning.graph.models import inputs_by_name, outputs_by_name, require_graph
 from pruning.random_inputs import flat_arrays, relative_difference
@@ -89,9 +89,20 @@ class Parity:
 
 
 def batches_of(inputs: Arrays, tensors: Mapping[str, Any], batch_size: int) -> Iterator[Arrays]:
-    """Yield batches of inputs; of a model with a batch size of its own, full ones only."""
+    """Yield batches of inputs; of a model with a batch size of its own, full ones only.
+
+    Raises:
+        DataError: There are not enough for one.
+    """
     fixed = next(iter(tensors.values())).shape[0]
     size, num_samples = fixed or batch_size, len(next(iter(inputs.values())))
+    if fixed and num_samples < fixed:
+        raise DataError(
+            "There are fewer samples than the model takes at once.",
+            field="inputs",
+            received=f"{num_samples} samples",
+            expected=f"at least {fixed}, the batch size that is fixed in the model",
+        )
     for start in range(0, num_samples - (size - 1 if fixed else 0), size):
         yield {
             name: np.asarray(array[start : start + size], dtype=keras.backend.standardize_dtype(tensors[name].dtype))
@@ -106,9 +117,12 @@ def in_file_names(inputs: Named, tensors: Mapping[str, Any]) -> Named:
 
 def _file_names(tensors: Mapping[str, Any], runner: Runner) -> dict[str, str]:
     """Return the file's name for each of the model's inputs: that of the tensor or its key in a dict, spelled anew."""
-    known = {_plain(spec.name): spec.name for spec in runner.inputs}
+    spelled = {spec.name for spec in runner.inputs}
+    known = {_plain(name): name for name in spelled}
     for names in ({name: tensor.name for name, tensor in tensors.items()}, {name: name for name in tensors}):
-        if {_plain(name) for name in names.values()} == set(known):
+        if set(names.values()) == spelled:
+            return names
+        if {_plain(name) for name in names.values()} == set(known) and len(known) == len(names):
             return {name: known[_plain(each)] for name, each in names.items()}
     if len(tensors) == len(known) == 1:
         return dict(zip(tensors, known.values(), strict=True))

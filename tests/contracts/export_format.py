@@ -72,11 +72,16 @@ class ExportFormatContract:
     def test_a_file_that_differs_is_an_error_and_leaves_everything_as_it_was(
         self, format: str, single: keras.Model, tmp_path: Path
     ) -> None:
-        target(tmp_path, format).write_text("kept")
+        kept = target(tmp_path, format)
+        if not EXPORT_FORMATS[format].suffix:
+            kept.mkdir()
+            kept = kept / "saved_model.pb"
+        kept.write_text("kept")
         before, config = [np.array(each) for each in single.variables], single.to_json()
         with pytest.raises(VerificationError, match="does not compute"):
             export_model(single, target(tmp_path, format), format, tolerance=-1.0)
-        assert [entry.read_text() for entry in tmp_path.iterdir()] == ["kept"]
+        assert [entry.read_text() for entry in tmp_path.rglob("*") if entry.is_file()] == ["kept"]
+        assert list(tmp_path.iterdir()) == [target(tmp_path, format)]
         assert all(np.array_equal(old, np.array(new)) for old, new in zip(before, single.variables, strict=True))
         assert single.to_json() == config
 

@@ -37,6 +37,54 @@ class TestCatalogued(ExportFormatContract):
         return model
 
 
+@tensorflow_only
+def test_only_what_is_of_the_same_kind_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    monkeypatch.chdir(tmp_path)
+    mine = [tmp_path / name / "mine.txt" for name in ("assets", "variables", "folder", "folder.onnx", "folder.keras")]
+    for file in mine:
+        file.parent.mkdir()
+        file.write_text("mine")
+    file = tmp_path / "file"
+    file.write_text("mine")
+    refused = [(path, "saved_model") for path in (".", "..", "folder", "folder/..", "assets/", "file")]
+    for path, format in [*refused, ("folder.onnx", "onnx"), ("folder.keras", "keras"), ("/proc/x.keras", "keras")]:
+        with pytest.raises(ExportError) as caught:
+            export_model(model, path, format)
+        assert caught.value.field == "path"
+    assert all(file.read_text() == "mine" for file in [*mine, file])
+    assert len(list(tmp_path.iterdir())) == len(mine) + 1
+    (tmp_path / "model").mkdir()
+    for _ in range(2):  # Into an empty folder, and over a SavedModel.
+        export_model(model, "model", "saved_model")
+        assert (tmp_path / "model" / "saved_model.pb").is_file()
+    (tmp_path / "model" / "mine.txt").write_text("mine")
+    with pytest.raises(ExportError, match="left alone"):
+        export_model(model, "model", "saved_model")
+
+
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 2e-2), ("mixed_bfloat16", 1e-1)])
+def test_models_that_compute_in_half_precision_may_differ_by_their_rounding(
+    policy: str, tolerance: float, tmp_path: Path
+) -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype=policy), layers.Dense(1)])
+    assert export_model(model, tmp_path / "model.keras", "keras").tolerance == tolerance
+
+
+def test_names_that_differ_by_their_marks_are_told_apart(tmp_path: Path) -> None:
+    inputs = [keras.Input((3,), name=name) for name in ("a.b", "a-b")]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
+    assert export_model(model, tmp_path / "model.keras", "keras").max_relative_difference <= 1e-6
+
+
+def test_too_few_samples_for_a_fixed_batch_are_counted(tmp_path: Path) -> None:
+    inputs = keras.Input(batch_shape=(9, 3))
+    model = keras.Model(inputs, layers.Dense(2)(inputs))
+    with pytest.raises(DataError, match="fewer samples") as caught:
+        export_model(model, tmp_path / "model.keras", "keras", inputs=np.ones((5, 3), "float32"))
+    assert caught.value.received == "5 samples"
+
+
 @pytest.fixture(scope="module")
 def trained() -> keras.Model:
     model = residual(compiled=True)

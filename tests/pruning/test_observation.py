@@ -222,6 +222,43 @@ def test_a_group_that_cannot_be_seen_does_not_keep_others_from_being_measured(na
         make_plan(model, PruningSpec(criterion=name, ratio=0.5), data)
 
 
+def test_factors_on_what_several_channels_make_are_seen() -> None:
+    """The sum of the units is the output: a factor on one changes the loss by 2 (output - target) times the unit."""
+    inputs = keras.Input((2,))
+    hidden = layers.Dense(3, activation="relu", name="d")(inputs)
+    model = keras.Model(inputs, keras.ops.sum(hidden, axis=-1, keepdims=True))
+    randomise(model, seed=0)
+    model.compile("sgd", "mean_squared_error")
+    x, y = np.random.default_rng(0).normal(size=(6, 2)).astype("float32"), np.zeros((6, 1), "float32")
+    units = np.asarray(keras.Model(inputs, hidden)(x)).astype("float64")
+    expected = np.mean((2 * units.sum(axis=1, keepdims=True) * units) ** 2, axis=0)
+    np.testing.assert_allclose(importance(model, "taylor", (x, y))["d"], expected, rtol=1e-4)
+    np.testing.assert_allclose(importance(model, "mean_activation", (x, y))["d"], units.mean(axis=0), rtol=1e-4)
+
+
+def attending_to_itself(hidden: Any) -> Any:
+    return layers.Attention(name="reader")([hidden, hidden])
+
+
+def largest(hidden: Any) -> Any:
+    return layers.Multiply()([hidden, keras.ops.max(hidden, axis=-1, keepdims=True)])
+
+
+def residual_recurrent(hidden: Any) -> Any:
+    return layers.Add()([hidden, layers.LSTM(6, return_sequences=True, name="reader")(hidden)])
+
+
+@pytest.mark.parametrize("read", [attending_to_itself, largest, residual_recurrent])
+def test_taylor_refuses_what_no_factor_can_take_away(read: Any) -> None:
+    inputs = keras.Input((5, 4))
+    hidden = read(layers.Dense(6, name="d")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(hidden)))
+    model.compile("sgd", "mean_squared_error")
+    data = np.ones((3, 5, 4), "float32"), np.ones((3, 2), "float32")
+    with pytest.raises(CriterionError, match=r"'d' are .* layer '(reader|max.*)', where they cannot be seen"):
+        importance(model, "taylor", data)
+
+
 def test_a_users_own_measure(model: keras.Model, activations: dict[str, np.ndarray]) -> None:
     class Largest(DataCriterion):
         """Keeps the channels with the largest activations."""

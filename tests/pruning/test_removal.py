@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from pruning import PruningSpec, TrainingSpec, prune
 from pruning.calibration import Calibration
+from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.models import inputs_by_name, outputs_by_name
 from pruning.graph.program import Program
@@ -309,3 +310,14 @@ def test_a_masked_sequence_has_the_loss_that_keras_measures() -> None:
         expected.append(model.evaluate(x, y, verbose=0) - whole)
     kernel.assign(original)
     np.testing.assert_allclose(oracle(graph, group, (x, y)), expected, atol=1e-5)
+
+
+def test_a_loss_with_one_value_for_a_batch_is_refused_as_it_is_elsewhere() -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4, name="d"), layers.Dense(2)])
+    model.compile("sgd", lambda target, output: ops.mean(ops.square(target - output)))
+    graph, data = ChannelGraph(model), (np.ones((4, 3), "float32"), np.ones((4, 2), "float32"))
+    for name in ("oracle", "taylor"):
+        scoring = Scoring(graph, name, 0, Calibration.of(model, data, num_samples=4, seed=0))
+        with pytest.raises(SpecError, match=r"^The loss has one value for a whole batch") as caught:
+            scoring.importance(graph.groups[0])
+        assert caught.value.field == "training.loss"
