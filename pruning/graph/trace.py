@@ -90,12 +90,10 @@ def _call(
 def _path(records: Records, operation: Any, path: str) -> str:
     """Return the path under which a layer is known; two layers that a wrapper holds may have one name."""
     if id(operation) not in records.layers:
-        taken = {known for known, _ in records.layers.values()}
-        free = (f"{path}_{number}" for number in itertools.count(1))
-        records.layers[id(operation)] = (
-            path if path not in taken else next(each for each in free if each not in taken),
-            operation,
-        )
+        others = (f"{path}_{number}" for number in itertools.count(1))
+        path = next(each for each in itertools.chain([path], others) if each not in records.paths)
+        records.paths.add(path)
+        records.layers[id(operation)] = (path, operation)
     return records.layers[id(operation)][0]
 
 

@@ -179,6 +179,7 @@ class Records:
     spans: list[Labels] = field(default_factory=list)
     made: dict[tuple[int, str], Labels] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    paths: set[str] = field(default_factory=set)
     calls: dict[int, int] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     looks: list[Place] = field(default_factory=list)
