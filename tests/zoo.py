@@ -64,4 +64,5 @@ def _estimate(model: keras.Model, layers: list[keras.Layer], generator: np.rando
         layer.momentum = momentum
         deviation = np.sqrt(keras.ops.convert_to_numpy(layer.moving_variance))
         layer.moving_mean.assign_add(generator.normal(0, 0.1, deviation.shape) * deviation)
-        layer.moving_variance.assign(deviation**2 * generator.uniform(0.5, 1.5, deviation.shape))
+        # Wider factors would let the activations of deep residual networks grow from block to block.
+        layer.moving_variance.assign(deviation**2 * generator.uniform(0.8, 1.25, deviation.shape))
