@@ -27,8 +27,7 @@ def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None =
         why: Group → what decides how many of its channels stay.
     """
     before, after = graph.stays({}), graph.stays(keep)
-    params = graph.params(before), graph.params(after)
-    macs = graph.macs(before), graph.macs(after)
+    params, macs = zip(*((graph.params(stays), graph.macs(stays)) for stays in (before, after)), strict=True)
     rows = []
     for path, layer in graph.records.layers.values():
         if path not in params[0]:

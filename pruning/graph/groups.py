@@ -71,6 +71,7 @@ class ChannelGraph:
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self._axes_on = self._index()
         self._variables: dict[int, list[VariableShape]] = {}
+        self._last_shapes: tuple[bytes, dict[int, list[tuple[int, ...]]]] = b"", {}
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
         self._group_of = np.zeros(num_channels, dtype=np.int64)  # 0: of no group
@@ -207,6 +208,14 @@ class ChannelGraph:
             ]
         return self._variables[id(layer)]
 
+    def _shapes_with(self, stays: np.ndarray) -> dict[int, list[tuple[int, ...]]]:
+        """Return id of each layer → the shapes of its variables; the last answer is remembered."""
+        key = stays.tobytes()
+        if self._last_shapes[0] != key:
+            layers = [layer for _, layer in self.records.layers.values()]
+            self._last_shapes = key, {id(layer): self.variable_shapes(layer, stays) for layer in layers}
+        return self._last_shapes[1]
+
     @cached_property
     def _axes_of(self) -> dict[int, list[WeightAxis]]:
         axes_of: dict[int, list[WeightAxis]] = {}
@@ -221,10 +230,11 @@ class ChannelGraph:
     def params(self, stays: np.ndarray) -> dict[str, int]:
         """Count the scalars in each layer's weights when only these labels stay."""
         counts: dict[str, int] = {}
+        all_shapes = self._shapes_with(stays)
         for path, layer in self.records.layers.values():
             are_weights = [known.is_weight for known in self.counted_variables(layer)]
             if any(are_weights):
-                shapes = self.variable_shapes(layer, stays)
+                shapes = all_shapes[id(layer)]
                 counts[path] = sum(math.prod(shape) for shape in itertools.compress(shapes, are_weights))
         return counts
 
@@ -234,9 +244,10 @@ class ChannelGraph:
         Counted are convolution and dense kernels; `None` where the spatial size is not known.
         """
         counts: dict[str, int | None] = {}
+        all_shapes = self._shapes_with(stays)
         for used in self.records.multiplications:
             path = self.records.layers[id(used.layer)][0]
-            size = math.prod(self.variable_shapes(used.layer, stays)[used.variable_index])
+            size = math.prod(all_shapes[id(used.layer)][used.variable_index])
             before = counts.get(path, 0)
             counts[path] = None if used.positions is None or before is None else before + used.positions * size
         return counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,38 @@ class Costs:
 
     Attributes:
         widths: Channels of each group now, in the order of `graph.groups`, shape `(num_groups,)`.
-        uncounted: Path of a layer whose multiply-accumulates cannot be counted, or `None`.
     """
 
     def __init__(self, graph: ChannelGraph) -> None:
-        self.widths = graph.widths
+        self.widths = np.array([group.num_channels for group in graph.groups], dtype=np.int64)
+        self._graph = graph
+
+    @property
+    def uncounted(self) -> str | None:
+        """Path of a layer whose multiply-accumulates cannot be counted, or `None`."""
+        return self._tables.uncounted
+
+    @cached_property
+    def _tables(self) -> _Tables:
+        return _Tables(self._graph)
+
+    def params(self, widths: np.ndarray) -> np.ndarray:
+        """Count the parameters of width vectors, shape `(..., num_groups)` to `(...)`."""
+        return self._tables.params.total(self._tables.axis_sizes(widths))
+
+    def macs(self, widths: np.ndarray) -> np.ndarray:
+        """Count the multiply-accumulates for one sample, shape `(..., num_groups)` to `(...)`."""
+        return self._tables.macs.total(self._tables.axis_sizes(widths))
+
+    def weight_bytes(self, widths: np.ndarray) -> np.ndarray:
+        """Count the bytes of all variables, shape `(..., num_groups)` to `(...)`."""
+        return self._tables.size_bytes.total(self._tables.axis_sizes(widths))
+
+
+class _Tables:
+    """What a count needs to know of the model; it is drawn up for plans that count, which not all do."""
+
+    def __init__(self, graph: ChannelGraph) -> None:
         # Column 0 is an axis of size one, for variables with fewer axes than others.
         self._columns: dict[bytes, int] = {}
         self._sizes = [np.append(np.ones(1, dtype=np.int64), np.zeros(len(graph.groups), dtype=np.int64))]
@@ -48,7 +76,7 @@ class Costs:
             else:
                 macs[axes] = macs.get(axes, 0) + used.positions * rest
         self._matrix = np.stack(self._sizes)
-        self._params, self._bytes, self._macs = _Terms(params), _Terms(size_bytes), _Terms(macs)
+        self.params, self.size_bytes, self.macs = _Terms(params), _Terms(size_bytes), _Terms(macs)
 
     def _term(
         self, graph: ChannelGraph, layer: Any, variable_index: int, shape: tuple[int, ...]
@@ -64,19 +92,7 @@ class Costs:
             columns.append(self._columns[key])
         return tuple(sorted(columns)), math.prod(size for axis, size in enumerate(shape) if axis not in labelled)
 
-    def params(self, widths: np.ndarray) -> np.ndarray:
-        """Count the parameters of width vectors, shape `(..., num_groups)` to `(...)`."""
-        return self._params.total(self._axis_sizes(widths))
-
-    def macs(self, widths: np.ndarray) -> np.ndarray:
-        """Count the multiply-accumulates for one sample, shape `(..., num_groups)` to `(...)`."""
-        return self._macs.total(self._axis_sizes(widths))
-
-    def weight_bytes(self, widths: np.ndarray) -> np.ndarray:
-        """Count the bytes of all variables, shape `(..., num_groups)` to `(...)`."""
-        return self._bytes.total(self._axis_sizes(widths))
-
-    def _axis_sizes(self, widths: np.ndarray) -> np.ndarray:
+    def axis_sizes(self, widths: np.ndarray) -> np.ndarray:
         sizes: np.ndarray = self._matrix[:, 0] + widths @ self._matrix[:, 1:].T
         return sizes
 
