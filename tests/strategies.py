@@ -100,7 +100,9 @@ class _Builder:
         return self._draw(st.sampled_from(self._vectors))
 
     def _add(self, layer: Any, tensor: Any = None) -> None:
-        self._images.append(layer(self._image() if tensor is None else tensor))
+        made = layer(self._image() if tensor is None else tensor)
+        if None not in made.shape[1:]:  # Keras cannot always say the shape of a LayerScale's output.
+            self._images.append(made)
 
     def _convolve(self) -> None:
         kernel, bias = self._draw(st.sampled_from([1, 3])), self._draw(st.booleans())
