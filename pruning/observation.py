@@ -18,7 +18,7 @@ from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
 from pruning.reference import REDUCTIONS, REFERENCES
-from pruning.rules.context import Place
+from pruning.rules.records import Place
 
 Measure = Callable[[Any], Any]
 Sums = dict[str, np.ndarray]

@@ -10,7 +10,7 @@ import pdoc
 
 MODULES = (
     "pruning", "pruning.spec", "pruning.plan", "pruning.report", "pruning.errors", "pruning.catalog",
-    "pruning.criteria.base", "pruning.rules.context", "pruning.graph.groups", "ridurre",
+    "pruning.criteria.base", "pruning.rules.context", "pruning.rules.records", "pruning.graph.groups", "ridurre",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ import pytest
 from pruning import reference
 from pruning.graph import groups
 from pruning.rules import RULES
-from pruning.rules.context import Records, WeightAxis
+from pruning.rules.records import Records, WeightAxis
 
 SUITE = ("tests/pruning/test_rules.py", "tests/pruning/test_surgery.py", "tests/pruning/test_proof.py")
 

@@ -18,8 +18,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
-from pruning.rules.context import Labels, Records, WeightAxis
 from pruning.rules.parts import variables_of, weights_of
+from pruning.rules.records import Labels, Records, WeightAxis
 
 Keep = Mapping[str, np.ndarray]
 """Group name → ascending indices of the channels that stay; a group not named stays whole."""

@@ -12,8 +12,9 @@ import numpy as np
 from pruning.errors import ModelError
 from pruning.graph.models import call_nodes, functional_graph, require_graph
 from pruning.rules import RULES
-from pruning.rules.context import Call, Context, Labels, LockedError, Place, Records, Shape, Tensor
+from pruning.rules.context import Call, Context, LockedError
 from pruning.rules.parts import weights_of
+from pruning.rules.records import Labels, Place, Records, Shape, Tensor
 
 _TOP = Call()
 

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, channel_axis, single
+from pruning.rules.context import Context, LockedError, channel_axis, single
 from pruning.rules.normalization import axes_of, cut_along
+from pruning.rules.records import Labels, Shape, Tensor
 
 CHANNELWISE_ACTIVATIONS = frozenset(
     getattr(keras.activations, name)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Role, Shape, Tensor, spread
+from pruning.rules.context import Context, LockedError, spread
+from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
 def multi_head_attention(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

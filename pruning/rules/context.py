@@ -1,244 +1,36 @@
-"""What a rule sees and what it may say: labels, ties, fixed channels, weight axes and widths."""
+"""What a rule sees and what it may say of one call of one layer."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
 from pruning.rules.parts import variables_of, weights_of
-
-Labels = np.ndarray
-"""Integer array of channel labels, broadcastable to a tensor's shape without the batch axis.
-
-A label names one unit of width that can be removed; label 0 is fixed. Axes along which labels do not
-vary have size 1: the output of a convolution is `(1, 1, channels)`.
-"""
-
-Role = Literal["out", "in", "through", "scale"]
-"""How a weight axis relates to its channels: it makes them, reads them, or treats them one by one; the last is
-`"scale"` for the factor (gamma) by which a normalisation multiplies them, and `"through"` for all else."""
-
-Shape = tuple[int | None, ...]
-
-Follow = Callable[[Any, list[np.ndarray]], Any]
+from pruning.rules.records import (
+    Follow,
+    Follower,
+    Labels,
+    Multiplications,
+    Place,
+    Read,
+    Records,
+    Role,
+    Scale,
+    Shape,
+    Tensor,
+    WeightAxis,
+    Width,
+)
 
 
 class LockedError(Exception):
     """Raised by a rule that cannot follow a layer's channels; the tracer locks them and keeps the reason."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A traced tensor.
-
-    Attributes:
-        labels: See `Labels`; `labels.ndim == len(shape)`.
-        shape: Shape without the batch axis; `None` where it is not known.
-        origin: Where the same values were to be had before they were only rearranged, such as flattened.
-    """
-
-    labels: Labels
-    shape: Shape
-    origin: Place | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """A tensor that goes into one call of a layer, and the channels along one of its axes.
-
-    Attributes:
-        layer: The layer, or operation, that is called.
-        call: Number of the call of this layer, from 0.
-        position: Position of the tensor among those that the layer is called with.
-        axis: Axis of the tensor, without the batch axis.
-        labels: Shape `(axis size,)`.
-        origin: Where the same values were to be had before they were only rearranged; `None`: nowhere else.
-    """
-
-    layer: Any
-    call: int
-    position: int
-    axis: int
-    labels: Labels
-    origin: Place | None = None
-
-
-@dataclass(frozen=True)
-class WeightAxis:
-    """The channels that lie along one axis of one variable.
-
-    Attributes:
-        layer: The Keras layer that owns the variable.
-        variable_index: Position in `variables_of(layer)`.
-        axis: Axis of the variable, not negative.
-        labels: Shape `(axis size,)`.
-        role: See `Role`.
-        inner: Whether the layer reads here what it made itself, as a recurrent kernel does.
-    """
-
-    layer: Any
-    variable_index: int
-    axis: int
-    labels: Labels
-    role: Role
-    inner: bool = False
-
-
-@dataclass(frozen=True)
-class Width:
-    """A number in a layer's config that counts channels: `filters`, `units`, one entry of `target_shape`."""
-
-    layer: Any
-    key: str
-    index: int | None
-    labels: Labels
-
-
-@dataclass(frozen=True)
-class Follower:
-    """A value in a layer's config, or an argument of its calls, that has to follow the channels.
-
-    Attributes:
-        layer: The layer or operation.
-        key: Key of its config; or position or name of the argument.
-        parts: Vectors of labels that decide the value.
-        value: `(value, stays) -> value`, from the value now and whether each label of each part stays.
-    """
-
-    layer: Any
-    key: str | int
-    parts: tuple[Labels, ...]
-    value: Follow
-
-
-@dataclass(frozen=True)
-class Read:
-    """An input of which a call looks at all channels at once: their mean, their maximum, their sum of products.
-
-    Attributes:
-        layer: The layer or operation.
-        argument: Position of the input among the flattened arguments of the call.
-        axis: Axis of the input, with the batch axis counted, along which the channels lie.
-        rank: Number of the input's axes, with the batch axis counted.
-        labels: Shape `(axis size,)`.
-    """
-
-    layer: Any
-    argument: int
-    axis: int
-    rank: int
-    labels: Labels
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A variable that is multiplied by `(channels left / channels) ** exponent`, so that the layer gives the same."""
-
-    layer: Any
-    variable_index: int
-    labels: Labels
-    exponent: float
-
-    def factor(self, stays: np.ndarray) -> float:
-        """Return what the variable is multiplied by where these labels stay; `stays` has shape `(num_labels,)`."""
-        return float(np.mean(stays[self.labels]) ** self.exponent)
-
-    def scaled(self, value: np.ndarray, stays: np.ndarray) -> np.ndarray:
-        """Return a value of the variable after that, rounded once, to its own type."""
-        return (value.astype(np.float64) * self.factor(stays)).astype(value.dtype)
-
-
-@dataclass(frozen=True)
-class Multiplications:
-    """A variable each of whose entries is multiplied `positions` times for one sample."""
-
-    layer: Any
-    variable_index: int
-    positions: int | None
-
-
-@dataclass
-class Records:
-    """Everything that the rules said about one model."""
-
-    ties: list[tuple[Labels, Labels, str]] = field(default_factory=list)
-    fixed: list[tuple[Labels, str]] = field(default_factory=list)
-    axes: dict[tuple[int, int, int], WeightAxis] = field(default_factory=dict)
-    widths: dict[tuple[int, str, int | None], Width] = field(default_factory=dict)
-    settings: dict[tuple[int, str | int], Follower] = field(default_factory=dict)
-    arguments: dict[tuple[int, str | int], Follower] = field(default_factory=dict)
-    reads: dict[tuple[int, int], Read] = field(default_factory=dict)
-    multiplications: list[Multiplications] = field(default_factory=list)
-    scales: dict[tuple[int, int], Scale] = field(default_factory=dict)
-    spans: list[Labels] = field(default_factory=list)
-    made: dict[tuple[int, str], Labels] = field(default_factory=dict)
-    layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
-    paths: set[str] = field(default_factory=set)
-    calls: dict[int, int] = field(default_factory=dict)
-    places: list[Place] = field(default_factory=list)
-    looks: list[Place] = field(default_factory=list)
-    locked: dict[str, str] = field(default_factory=dict)
-    owners: dict[int, Any] = field(default_factory=dict)
-    num_labels: int = 1
-
-    def after(self, stays: np.ndarray, copies: Mapping[int, Any]) -> Records:
-        """Return the records of the model that surgery made of this one.
-
-        Tracing the new model instead could couple its channels in another way: a convolution with one channel left
-        in each conv group looks like a depthwise one.
-
-        Args:
-            stays: Whether each label stays, shape `(num_labels,)`.
-            copies: Id of each layer → its copy in the new model.
-        """
-
-        def left(labels: Labels) -> Labels:
-            kept: Labels = np.compress(stays[labels], labels)
-            return kept
-
-        def moved(place: Place) -> Place:
-            origin = None if place.origin is None else moved(place.origin)
-            return replace(place, layer=copies[id(place.layer)], labels=left(place.labels), origin=origin)
-
-        axes = [replace(axis, layer=copies[id(axis.layer)], labels=left(axis.labels)) for axis in self.axes.values()]
-        widths = [
-            replace(width, layer=copies[id(width.layer)], labels=left(width.labels)) for width in self.widths.values()
-        ]
-        followers = [
-            {
-                (id(copies[layer]), key): replace(
-                    follower, layer=copies[layer], parts=tuple(left(part) for part in follower.parts)
-                )
-                for (layer, key), follower in table.items()
-            }
-            for table in (self.settings, self.arguments)
-        ]
-        return replace(
-            self,
-            settings=followers[0],
-            arguments=followers[1],
-            reads={
-                (id(copies[layer]), argument): replace(read, layer=copies[layer], labels=left(read.labels))
-                for (layer, argument), read in self.reads.items()
-            },
-            axes={(id(axis.layer), axis.variable_index, axis.axis): axis for axis in axes},
-            widths={(id(width.layer), width.key, width.index): width for width in widths},
-            scales={
-                (id(copies[layer]), index): replace(scale, layer=copies[layer], labels=left(scale.labels))
-                for (layer, index), scale in self.scales.items()
-            },
-            multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
-            spans=[left(labels) for labels in self.spans],
-            places=[moved(place) for place in self.places],
-            looks=[moved(place) for place in self.looks],
-            layers={id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()},
-        )
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor
+from pruning.rules.context import Context, LockedError
 from pruning.rules.normalization import axes_of, cut_along
+from pruning.rules.records import Labels, Shape, Tensor
 
 BATCH = "0"
 

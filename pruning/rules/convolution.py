@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, Labels, Role, Shape, Tensor, channel_axis, single, spatial, spread
+from pruning.rules.context import Context, channel_axis, single, spatial, spread
+from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
 def convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

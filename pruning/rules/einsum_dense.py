@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, Labels, LockedError, Role, Shape, Tensor, single, spread
+from pruning.rules.context import Context, LockedError, single, spread
 from pruning.rules.quantised import measures_inputs, stored
+from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
 def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

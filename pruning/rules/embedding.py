@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pruning.rules.context import Context, Labels, Shape, Tensor, single, spread
+from pruning.rules.context import Context, single, spread
 from pruning.rules.quantised import stored
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def embedding(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

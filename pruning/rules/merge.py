@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pruning.rules.context import Context, Labels, Shape, Tensor
+from pruning.rules.context import Context
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def merge(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from keras.src.ops import numpy as arrays
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, single, spread
+from pruning.rules.context import Context, LockedError, single, spread
 from pruning.rules.normalization import axes_of
+from pruning.rules.records import Labels, Shape, Tensor
 from pruning.rules.shape import reshaped
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, single
+from pruning.rules.context import Context, LockedError, single
 from pruning.rules.merge import merge
 from pruning.rules.normalization import axes_of, cut_along
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def arithmetic(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

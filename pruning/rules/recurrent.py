@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, Labels, Shape, Tensor, channel_axis, spatial, spread
+from pruning.rules.context import Context, channel_axis, spatial, spread
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def recurrent(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, channel_axis, single, spread
+from pruning.rules.context import Context, LockedError, channel_axis, single, spread
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def flatten(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pruning.rules.context import Context, Labels, Shape, Tensor, channel_axis, single, spread
+from pruning.rules.context import Context, channel_axis, single, spread
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def spatial_window(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pruning.rules.context import Context, Labels, LockedError, Shape, Tensor, single, spread
+from pruning.rules.context import Context, LockedError, single, spread
+from pruning.rules.records import Labels, Shape, Tensor
 
 
 def time_distributed(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:

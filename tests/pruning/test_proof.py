@@ -15,7 +15,7 @@ from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
 from pruning.random_inputs import relative_difference
 from pruning.rebuild import rebuild
-from pruning.rules.context import WeightAxis
+from pruning.rules.records import WeightAxis
 from tests.pruning.models import residual
 from tests.strategies import randomise
 
