@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
 
-from pruning.export.latency import inputs_for, open_copy
+from pruning.export.latency import LEAST_CALLS, inputs_for, open_copy, seconds_in_turns
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.plan import LayerPlan
 from pruning.spec import Runtime
@@ -79,12 +79,10 @@ def reach(graph: ChannelGraph) -> Reach:
     num_params = num_prunable = 0
     for path, layer in graph.records.layers.values():
         within = {axis.variable_index for axis in graph.axes_of(layer) if graph.can_shrink(axis)}
-        variables = list(getattr(layer, "variables", ()))
-        for weight in getattr(layer, "weights", ()):
-            index = next(i for i, variable in enumerate(variables) if variable is weight)
-            if len(weight.shape) < 2:
+        for index, variable in enumerate(graph.counted_variables(layer)):
+            if not variable.is_weight or len(variable.shape) < 2:
                 continue
-            size = math.prod(weight.shape)
+            size = math.prod(variable.shape)
             num_params += size
             num_prunable += size if index in within else 0
             if index not in within:
@@ -157,16 +155,10 @@ def latency(
             folder = Path(directory, str(number))
             folder.mkdir()
             run = open_copy(each, folder, runtime)
-            calls.append((run, inputs_for(run, batch_size=batch_size)))
-        for run, inputs in calls * max(1, num_warmup):
-            run(inputs)
-        times: list[list[float]] = [[] for _ in calls]
-        end = time.perf_counter() + max_seconds
-        while len(times[0]) < max(5, num_calls) and (len(times[0]) < 5 or time.perf_counter() < end):
-            for (run, inputs), seconds in zip(calls, times, strict=True):
-                start = time.perf_counter()
-                run(inputs)
-                seconds.append(time.perf_counter() - start)
+            calls.append(partial(run, inputs_for(run, batch_size=batch_size)))
+        times = seconds_in_turns(
+            calls, num_warmups=max(1, num_warmup), num_calls=max(LEAST_CALLS, num_calls), max_seconds=max_seconds
+        )
     quarters = statistics.quantiles(times[0], n=4)
     spread = (quarters[2] - quarters[0]) / (2 * quarters[1])
     seconds_beside = None if beside is None else statistics.median(times[1])

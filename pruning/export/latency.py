@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -18,30 +19,42 @@ from pruning.export.keras_archive import KerasRunner, require_own_threads
 _UNKNOWN_SIZE = 32
 """Size of axes that may have any."""
 
+LEAST_CALLS = 5
+"""Calls that are timed in any case, however long they take."""
 
-def median_seconds(
-    calls: Sequence[Callable[[], Any]], *, num_warmups: int = 3, num_calls: int = 20
-) -> tuple[float, ...]:
+
+def seconds_in_turns(
+    calls: Sequence[Callable[[], Any]], *, num_warmups: int, num_calls: int, max_seconds: float = math.inf
+) -> list[list[float]]:
     """Time several functions in turns, so that whatever else the machine does meets all of them alike.
 
     Args:
         calls: What to time.
         num_warmups: Calls of each before those that are timed.
-        num_calls: Timed calls of each.
+        num_calls: Timed calls of each, at most.
+        max_seconds: No further round is started after this time, once `LEAST_CALLS` are timed.
 
     Returns:
-        For each function the median of its seconds.
+        For each function its seconds, call by call.
     """
-    for call in calls:
-        for _ in range(num_warmups):
-            call()
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(num_calls):
-        for call, times in zip(calls, seconds, strict=True):
+    for call in [*calls] * num_warmups:
+        call()
+    times: list[list[float]] = [[] for _ in calls]
+    end = time.perf_counter() + max_seconds
+    while len(times[0]) < num_calls and (len(times[0]) < LEAST_CALLS or time.perf_counter() < end):
+        for call, seconds in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()
-            times.append(time.perf_counter() - start)
-    return tuple(statistics.median(times) for times in seconds)
+            seconds.append(time.perf_counter() - start)
+    return times
+
+
+def median_seconds(
+    calls: Sequence[Callable[[], Any]], *, num_warmups: int = 3, num_calls: int = 20
+) -> tuple[float, ...]:
+    """Return for each function the median of its seconds; see `seconds_in_turns`."""
+    times = seconds_in_turns(calls, num_warmups=num_warmups, num_calls=num_calls)
+    return tuple(statistics.median(seconds) for seconds in times)
 
 
 def open_copy(

@@ -23,3 +23,10 @@ def test_the_rest_is_named_with_its_reason() -> None:
     assert (result.num_prunable, result.share) == (0, 0.0)
     assert list(result.reasons) == ["wide", "head"]
     assert "no rule for" in result.reasons["wide"]
+
+
+def test_a_wrapped_kernel_counts_once_as_its_own_layers() -> None:
+    wrapped = layers.TimeDistributed(layers.Dense(4, name="inner"))
+    model = keras.Sequential([keras.Input((5, 3)), wrapped, layers.Dense(2, name="head")])
+    result = reach(ChannelGraph(model))
+    assert (result.num_params, result.share, result.reasons) == (3 * 4 + 4 * 2, 1.0, {})
