@@ -9,12 +9,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.compiling import Compiling, mask_weights
+from pruning.compiling import Compiling
 from pruning.data import Arrays, Data
+from pruning.graph.models import outputs_by_name, require_graph
+from pruning.implicit_masks import mask_of
 from pruning.spec import TrainingSpec
 
 OnShare = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
+
+
+_MASK_BATCH = 64
 
 
 def _ignore(share: float) -> None:
@@ -69,7 +74,7 @@ class Calibration:
             return Compiling(model, TrainingSpec(), drawn) if compiling is None else compiling
 
         def targets() -> Arrays:
-            weights = mask_weights(model, drawn.x_train)
+            weights = _mask_weights(model, drawn.x_train)
             return settings().fit_targets(drawn).y_train | {f"mask of {name}": each for name, each in weights.items()}
 
         return cls(drawn.x_train, targets, settings, batch_size, on_share)
@@ -106,3 +111,23 @@ class Calibration:
             chosen = np.minimum(np.arange(start, start + size), self.num_samples - 1)
             count = min(size, self.num_samples - start)
             yield count, [[array[chosen] for array in part.values()] for part in arrays]
+
+
+def _mask_weights(model: keras.Model, inputs: Arrays) -> Arrays:
+    """Return what each entry counts in the losses of outputs on which Keras hangs a mask, by the outputs' names.
+
+    As in Keras, what is masked has 0, and the rest the same weight, 1 on average over all.
+    """
+    tensors = outputs_by_name(model)
+    masked = [index for index, tensor in enumerate(tensors.values()) if mask_of(tensor) is not None]
+    if not masked:
+        return {}
+    structure, size = require_graph(model)._inputs_struct, require_graph(model).inputs[0].shape[0] or _MASK_BATCH
+    num_samples, parts = len(next(iter(inputs.values()))), []
+    for start in range(0, num_samples, size):
+        rows = np.minimum(np.arange(start, start + size), num_samples - 1)
+        outputs = model(keras.tree.pack_sequence_as(structure, [array[rows] for array in inputs.values()]))
+        hung = [mask_of(output) for output in keras.tree.flatten(outputs)]
+        parts.append([np.asarray(keras.ops.convert_to_numpy(hung[index]), dtype=np.float32) for index in masked])
+    found = [np.concatenate(each)[:num_samples] for each in zip(*parts, strict=True)]
+    return {list(tensors)[index]: mask / max(mask.mean(), 1e-7) for index, mask in zip(masked, found, strict=True)}

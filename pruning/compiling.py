@@ -8,20 +8,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend import get_keras_mask
 from keras.src.losses.losses import LossFunctionWrapper
 
-from pruning.data import Arrays, Data
+from pruning.data import Data
 from pruning.errors import DataError, SpecError, first_line
-from pruning.graph.models import last_layer, outputs_by_name, require_graph
+from pruning.graph.models import last_layer, outputs_by_name
+from pruning.implicit_masks import mask_of
 from pruning.optimizer_state import carry_exclusions, carry_over, has_state
 from pruning.rebuild import fresh, fresh_compile_arguments
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
 
 _DEFAULT_LEARNING_RATE = 1e-3
 _CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
-
-_MASK_BATCH = 64
 
 _NOT_FOR_USE = ("Loss", "Metric", "Optimizer", "LossScaleOptimizer")
 
@@ -101,12 +99,13 @@ class Compiling:
 
         Returns:
             `(targets, outputs) -> losses` on Keras tensors: batches in the order of the model's outputs, targets in
-            the form that `fit_targets` gives, and behind them the `mask_weights`, if there are any; losses of shape
-            `(num_samples,)`, summed over the outputs by their weights. What a mask takes away does not count.
+            the form that `fit_targets` gives, and behind them, for each output with a mask, what its entries
+            count; losses of shape `(num_samples,)`, summed over the outputs by their weights. What a mask takes
+            away does not count.
         """
         losses = [each and _loss_object(each) for each in self._by_output(_built(self._loss, "training.loss"), None)]
         weights = self._by_output(self._arguments().get("loss_weights"), 1.0)
-        masked = [index for index, tensor in enumerate(self._outputs.values()) if get_keras_mask(tensor) is not None]
+        masked = [index for index, tensor in enumerate(self._outputs.values()) if mask_of(tensor) is not None]
 
         def compute(targets: list[Any], outputs: list[Any]) -> Any:
             masks = dict(zip(masked, targets[len(outputs) :], strict=True))
@@ -239,26 +238,6 @@ class Compiling:
 def _loss_object(loss: Any) -> keras.Loss:
     loss = keras.losses.get(loss)
     return loss if isinstance(loss, keras.Loss) else LossFunctionWrapper(loss)
-
-
-def mask_weights(model: keras.Model, inputs: Arrays) -> Arrays:
-    """Return what each entry counts in the losses of outputs on which Keras hangs a mask, by the outputs' names.
-
-    As in Keras, what is masked has 0, and the rest the same weight, 1 on average over all.
-    """
-    tensors = outputs_by_name(model)
-    masked = [index for index, tensor in enumerate(tensors.values()) if get_keras_mask(tensor) is not None]
-    if not masked:
-        return {}
-    structure, size = require_graph(model)._inputs_struct, require_graph(model).inputs[0].shape[0] or _MASK_BATCH
-    num_samples, parts = len(next(iter(inputs.values()))), []
-    for start in range(0, num_samples, size):
-        rows = np.minimum(np.arange(start, start + size), num_samples - 1)
-        outputs = model(keras.tree.pack_sequence_as(structure, [array[rows] for array in inputs.values()]))
-        hung = [get_keras_mask(output) for output in keras.tree.flatten(outputs)]
-        parts.append([np.asarray(keras.ops.convert_to_numpy(hung[index]), dtype=np.float32) for index in masked])
-    found = [np.concatenate(each)[:num_samples] for each in zip(*parts, strict=True)]
-    return {list(tensors)[index]: mask / max(mask.mean(), 1e-7) for index, mask in zip(masked, found, strict=True)}
 
 
 def _sample_loss(loss: keras.Loss, target: Any, output: Any, mask: Any) -> Any:

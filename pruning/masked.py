@@ -13,7 +13,7 @@ import numpy as np
 from pruning.calibration import Calibration
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.models import require_graph
-from pruning.observation import Measure
+from pruning.observation import Means, Measure
 from pruning.proof import Mask, run
 
 
@@ -34,7 +34,7 @@ def measure_masked(
     """
     loss, structure = calibration.loss(), require_graph(graph.model)._inputs_struct
     channels = np.arange(group.num_channels)
-    total, num_samples = np.zeros(group.num_channels), 0
+    means = Means([group], calibration)
     for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
         inputs = keras.tree.pack_sequence_as(structure, x)
         targets = [keras.ops.convert_to_tensor(each) for each in y]
@@ -47,8 +47,7 @@ def measure_masked(
         for channel in channels:
             stays = graph.stays({group.name: np.delete(channels, channel)})
             without.append(losses(Mask.of(graph, stays)))
-            share = (num_samples + count * len(without) / len(channels)) / calibration.num_samples
+            share = (means.num_samples + count * len(without) / len(channels)) / calibration.num_samples
             calibration.on_share(share)
-        total += measure((np.stack(without, axis=1) - whole[:, np.newaxis])[:count]).sum(axis=0)
-        num_samples += count
-    return total / num_samples
+        means.add(count, [measure((np.stack(without, axis=1) - whole[:, np.newaxis])[:count])])
+    return means.result()[group.name]

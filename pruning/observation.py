@@ -162,7 +162,7 @@ def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: 
     visible = _visible(graph, program, partial(views, unfolded=True))
     watched = _Activations(graph.model, program, [group_views for _, group_views in visible], measure)
     watched.compile(jit_compile=keras.backend.backend() == "jax")
-    means = _Means([group for group, _ in visible], calibration)
+    means = Means([group for group, _ in visible], calibration)
     for count, (x,) in calibration.batches(batch_size(program, calibration), calibration.x):
         means.add(count, watched.predict_on_batch(x))
     return means.result()
@@ -190,7 +190,7 @@ def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Me
         loss=lambda target, losses: ops.sum(losses),
         jit_compile=keras.backend.backend() == "jax",
     )
-    means = _Means([group for group, _ in visible], calibration)
+    means = Means([group for group, _ in visible], calibration)
     for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
         for gate in gated.gates:
             gate.assign(np.zeros(gate.shape))
@@ -199,24 +199,28 @@ def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Me
     return unread | means.result()
 
 
-class _Means:
-    """Means over samples, group by group, summed in float64."""
+class Means:
+    """Means over samples, group by group, summed in float64.
+
+    Attributes:
+        num_samples: Samples that were added so far.
+    """
 
     def __init__(self, groups: Sequence[ChannelGroup], calibration: Calibration) -> None:
         self._sums = {group.name: np.zeros(group.num_channels) for group in groups}
         self._calibration = calibration
-        self._num_samples = 0
+        self.num_samples = 0
 
     def add(self, count: int, figures: Sequence[Any]) -> None:
         """Add a batch, of which the first `count` samples count."""
         for name, each in zip(self._sums, figures, strict=True):
             self._sums[name] += np.asarray(each)[:count].sum(axis=0, dtype=np.float64)
-        self._num_samples += count
-        self._calibration.on_share(self._num_samples / self._calibration.num_samples)
+        self.num_samples += count
+        self._calibration.on_share(self.num_samples / self._calibration.num_samples)
 
     def result(self) -> Sums:
         """Return the means."""
-        return {name: total / self._num_samples for name, total in self._sums.items()}
+        return {name: total / self.num_samples for name, total in self._sums.items()}
 
 
 class _Activations(keras.Model):

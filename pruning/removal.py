@@ -23,7 +23,7 @@ from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program, Step
 from pruning.masked import measure_masked
-from pruning.observation import Measure, View, batch_size, is_zeroed_in_tensors, views
+from pruning.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
 from pruning.rules.parts import variables_of
 from pruning.weights import read_weights
 
@@ -59,7 +59,7 @@ def measure_removals(
     for part in (head, tail):
         part.compile(jit_compile=keras.backend.backend() == "jax")
     blocks = _blocks(group.num_channels, num_masks)
-    total, num_samples = np.zeros(group.num_channels), 0
+    means = Means([group], calibration)
     for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
         tensors = tuple(ops.convert_to_tensor(each) for each in head.predict_on_batch(tuple(x)))
         targets = tuple(ops.convert_to_tensor(each) for each in y)
@@ -67,12 +67,11 @@ def measure_removals(
         for number, block in enumerate(blocks):
             rows = tail.predict_on_batch({"tensors": tensors, "targets": targets, "removed": block})
             losses.append(np.asarray(rows, dtype=np.float64).reshape(num_masks, size))
-            done = (num_samples + count * (number + 1) / len(blocks)) / calibration.num_samples
+            done = (means.num_samples + count * (number + 1) / len(blocks)) / calibration.num_samples
             calibration.on_share(done)
         whole, *without = np.concatenate(losses)[: group.num_channels + 1]
-        total += measure((np.stack(without, axis=1) - whole[:, np.newaxis])[:count]).sum(axis=0)
-        num_samples += count
-    return total / num_samples
+        means.add(count, [measure((np.stack(without, axis=1) - whole[:, np.newaxis])[:count])])
+    return means.result()[group.name]
 
 
 def _blocks(num_channels: int, num_masks: int) -> list[np.ndarray]:

@@ -23,6 +23,11 @@ def functional_graph(operation: Any) -> Functional | None:
     return None
 
 
+def fits(graph: Functional, ranks: list[int]) -> bool:
+    """Tell whether a nested model is called with tensors of the ranks it was built for, the batch axis counted."""
+    return [len(symbol.shape) for symbol in graph.inputs] == ranks
+
+
 def require_graph(model: Any) -> Functional:
     """Return the functional graph of a model.
 

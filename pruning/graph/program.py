@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.backend import get_keras_mask, set_keras_mask
 from keras.src.models.functional import operation_fn
 
-from pruning.graph.models import call_nodes, functional_graph, require_graph
+from pruning.graph.models import call_nodes, fits, functional_graph, require_graph
 from pruning.graph.trace import tensors_of
+from pruning.implicit_masks import mask_of, with_mask
 from pruning.rules.context import Call
 
 Watch = Callable[[int, dict[int, Any]], dict[int, Any]]
@@ -70,7 +70,7 @@ class Program:
             symbols = tensors_of(node.operation, Call(node.arguments.args, node.arguments.kwargs))
             inputs = tuple(known[id(symbol)] for symbol in symbols)
             inner = functional_graph(node.operation)
-            if inner is not None and [len(s.shape) for s in inner.inputs] == [len(s.shape) for s in symbols]:
+            if inner is not None and fits(inner, [len(symbol.shape) for symbol in symbols]):
                 self._enter(node, known)
                 outputs = self._walk(inner, inputs)
             else:
@@ -123,12 +123,11 @@ class Program:
         for index in steps:
             step = self.steps[index]
             for number, mask in self.masks.get(index, ()):
-                set_keras_mask(values[number], values[mask])
+                with_mask(values[number], values[mask])
             seen = {number: values[number] for number in step.arguments.values()}
             if watch is not None:
                 for number, replaced in watch(index, {number: seen[number] for number in step.inputs}).items():
-                    set_keras_mask(replaced, get_keras_mask(seen[number]))
-                    seen[number] = replaced
+                    seen[number] = with_mask(replaced, mask_of(seen[number]))
             args, kwargs = step.node.arguments.fill_in({key: seen[number] for key, number in step.arguments.items()})
             made = operation_fn(step.node.operation, training=False)(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(made), strict=True))

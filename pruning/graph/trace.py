@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pruning.errors import ModelError
-from pruning.graph.models import call_nodes, functional_graph, require_graph
+from pruning.graph.models import call_nodes, fits, functional_graph, require_graph
 from pruning.rules import RULES
 from pruning.rules.context import Call, Context, LockedError
 from pruning.rules.parts import weights_of
@@ -60,7 +60,7 @@ def _call(
     records: Records, operation: Any, inputs: list[Tensor], shapes: list[Shape], path: str, call: Call
 ) -> list[Tensor]:
     inner = functional_graph(operation)
-    if inner is not None and _fits(inner, inputs):
+    if inner is not None and fits(inner, [len(tensor.shape) + 1 for tensor in inputs]):
         _enter(records, inner, inputs, prefix=f"{path}/")
         return _walk(records, inner, inputs, prefix=f"{path}/", outer=call)
     path = _path(records, operation, path)
@@ -176,9 +176,3 @@ def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Sh
 def _fixed(symbol: Any) -> Tensor:
     shape = tuple(symbol.shape[1:])
     return Tensor(np.zeros((1,) * len(shape), dtype=np.int64), shape)
-
-
-def _fits(graph: Any, inputs: list[Tensor]) -> bool:
-    """Tell whether a nested model is called with tensors of the rank it was built for."""
-    ranks = [len(symbol.shape) - 1 for symbol in graph.inputs]
-    return ranks == [len(tensor.shape) for tensor in inputs]

@@ -16,13 +16,6 @@ from pruning.selection.targets import Limit
 from pruning.spec import LatencyTarget, PruningSpec
 from pruning.weights import read_weights
 
-UNITS = {
-    "target_params": "parameters",
-    "target_macs": "multiply-accumulates",
-    "target_file_bytes": "bytes",
-    "target_latency": "seconds",
-}
-
 
 @dataclass(frozen=True)
 class FileBytes:
