@@ -34,7 +34,7 @@ class Mutation:
     Attributes:
         name: What is broken.
         apply: Breaks it, until the monkeypatch is undone.
-        caught_by: Row of `tests/pruning/test_rules.py`, or name of a test there, that finds it.
+        caught_by: Row of `tests/pruning/rule_rows.py`, or name of a test that goes with it, that finds it.
     """
 
     name: str
