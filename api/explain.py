@@ -86,7 +86,7 @@ def _in_parameter(error: dict[str, Any], place: str, path: list[int | str]) -> F
 
 def _is_ours(error: dict[str, Any]) -> bool:
     """Return whether a check of the spec's own says what it expects; pydantic's words for enums are others."""
-    return error["type"] in ("pattern", "extent", "num_iterations", "target", "latency", "normalisation")
+    return "expected" in error.get("ctx", {}) and error["type"] not in ("enum", "literal_error")
 
 
 def _dotted(path: Sequence[int | str]) -> str:
