@@ -88,9 +88,9 @@ def proofs(name: str) -> dict[str, Any]:
     """Prove the prunes of one architecture, before and after a save, at the smallest size it takes."""
     row: dict[str, Any] = {}
     model = build(name, smallest_size(name))
-    randomise_statistics(model)
     for way, spec in WAYS.items():
         plan = make_plan(model, spec)
+        randomise_statistics(model, plan)
         pruned = apply_plan(model, plan)
         proof = verify(model, pruned, plan)
         with tempfile.TemporaryDirectory() as directory:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from pruning.graph.groups import ChannelGraph
+from pruning.plan import PruningPlan
+from pruning.proof import Mask
+from pruning.random_inputs import random_inputs
+from pruning.surgery import kept_channels
+
 _SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 
 _LAYERS_WITH_SCALES = (
@@ -33,11 +39,11 @@ def build(name: str, size: int | None = None) -> keras.Model:
     return model
 
 
-def randomise_statistics(model: keras.Model, seed: int = 0) -> None:
-    """Give every normalisation random parameters, and statistics near those of its real activations.
+def randomise_statistics(model: keras.Model, plan: PruningPlan, seed: int = 0) -> None:
+    """Give every normalisation random parameters, and statistics near those that the model has once pruned.
 
-    Zeros and ones would hide wrong slices; statistics drawn blindly would make deep networks saturate,
-    and then the output would not depend on the input.
+    Zeros and ones would hide wrong slices. With statistics drawn blindly, or measured with all channels, the
+    activations of deep networks would grow or fade from layer to layer: rounding or nothing would be compared.
     """
     generator = np.random.default_rng(seed)
     layers = model._flatten_layers(include_self=False)
@@ -49,20 +55,30 @@ def randomise_statistics(model: keras.Model, seed: int = 0) -> None:
                 layer.beta.assign(generator.normal(0, 0.3, layer.beta.shape))
         elif type(layer).__name__ == "LayerScale":
             layer.gamma.assign(generator.uniform(0.1, 0.3, layer.gamma.shape))
-    _estimate(model, [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)], generator)
-
-
-def _estimate(model: keras.Model, layers: list[keras.Layer], generator: np.random.Generator) -> None:
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
+    layers = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if layers:
+        _measure(model, layers, plan)
     for layer in layers:
-        layer.momentum = 0.0
-    sizes = [size or 128 for size in model.input_shape[1:]]
-    model(generator.normal(size=(16 if sizes[0] <= 96 else 4, *sizes)).astype("float32"), training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
         deviation = np.sqrt(keras.ops.convert_to_numpy(layer.moving_variance))
         layer.moving_mean.assign_add(generator.normal(0, 0.1, deviation.shape) * deviation)
         # Wider factors would let the activations of deep residual networks grow from block to block.
         layer.moving_variance.assign(deviation**2 * generator.uniform(0.8, 1.25, deviation.shape))
+
+
+def _measure(model: keras.Model, layers: list[keras.Layer], plan: PruningPlan) -> None:
+    """Set the statistics to those of inputs as the proof draws them, without what the plan removes."""
+    graph = ChannelGraph(model)
+    masked = Mask.of(graph, graph.stays(kept_channels(graph, plan))).weights.values()
+    wholes = [(variable, keras.ops.convert_to_numpy(variable)) for variable, _ in masked]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    for variable, value in masked:
+        variable.assign(value)
+    # Enough of them where little is left of the height and width of a small image.
+    small = (model.input_shape[1] or 128) <= 96
+    model(random_inputs(model, "normal", num_samples=64 if small else 4, seed=1), training=True)
+    for variable, value in wholes:
+        variable.assign(value)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
