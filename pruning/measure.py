@@ -32,16 +32,16 @@ def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None =
     for path, layer in graph.records.layers.values():
         if path not in params[0]:
             continue
-        own = [axis.labels for axis in graph.axes_of(layer) if axis.role != "in"]
+        own = [axis for axis in graph.axes_of(layer) if axis.role != "in"]
         locked = graph.locked.get(path)
-        groups = graph.groups_along(own[-1]) if own else ()
+        groups = graph.groups_on(own[-1]) if own else ()
         reasons = [locked or "", *((why or {}).get(group.name, "") for group in groups)]
         rows.append(
             LayerPlan(
                 path=path,
                 kind=type(layer).__name__,
-                channels_before=int(before[own[-1]].sum()) if own else None,
-                channels_after=int(after[own[-1]].sum()) if own else None,
+                channels_before=len(own[-1].labels) if own else None,
+                channels_after=int(after[own[-1].labels].sum()) if own else None,
                 params_before=params[0][path],
                 params_after=params[1][path],
                 macs_before=macs[0].get(path, 0),

@@ -6,11 +6,10 @@ import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
-from pruning.rules.parts import variables_of, weights_of
+from pruning.rules.parts import VariableShape, variable_shapes
 from pruning.rules.records import Labels, Records, WeightAxis
 
 Keep = Mapping[str, np.ndarray]
@@ -45,14 +44,6 @@ class ChannelGroup:
         return len(self.channels)
 
 
-class VariableShape(NamedTuple):
-    """Shape of a variable, whether it is a weight, and the bytes of one entry."""
-
-    shape: tuple[int, ...]
-    is_weight: bool
-    item_bytes: int
-
-
 class ChannelGraph:
     """A traced model: its channel groups and everything that is counted or cut with them.
 
@@ -70,8 +61,8 @@ class ChannelGraph:
         self.channel_of, num_channels, self._reasons = _couple(self.records)
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self._axes_on = self._index()
-        self._variables: dict[int, list[VariableShape]] = {}
-        self._last_shapes: tuple[bytes, dict[int, list[tuple[int, ...]]]] = b"", {}
+        self._groups_on: dict[bytes, tuple[ChannelGroup, ...]] = {}  # Most axes share their labels with others.
+        self._last_shapes: tuple[bytes, dict[int, list[list[int]]]] = b"", {}
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
         self._group_of = np.zeros(num_channels, dtype=np.int64)  # 0: of no group
@@ -142,10 +133,13 @@ class ChannelGraph:
         """Channels of each group, in the order of `groups`, shape `(num_groups,)`."""
         return np.array([group.num_channels for group in self.groups], dtype=np.int64)
 
-    def groups_along(self, labels: np.ndarray) -> tuple[ChannelGroup, ...]:
-        """Return the groups with channels among these labels, in the order of `groups`."""
-        numbers = np.unique(self._group_of[self.channel_of[labels]])
-        return tuple(self.groups[number - 1] for number in numbers if number > 0)
+    def groups_on(self, axis: WeightAxis) -> tuple[ChannelGroup, ...]:
+        """Return the groups with channels on a weight axis, in the order of `groups`."""
+        key = axis.labels.tobytes()
+        if key not in self._groups_on:
+            numbers = np.unique(self._group_of[self.channel_of[axis.labels]])
+            self._groups_on[key] = tuple(self.groups[number - 1] for number in numbers if number > 0)
+        return self._groups_on[key]
 
     def stays(self, keep: Keep) -> np.ndarray:
         """Return, for each label, whether it stays; shape `(num_labels,)`."""
@@ -191,29 +185,28 @@ class ChannelGraph:
         groups = [[group.name, list(group.layers), group.num_channels] for group in self.groups]
         return hashlib.sha256(json.dumps([layers, groups]).encode()).hexdigest()
 
-    def variable_shapes(self, layer: Any, stays: np.ndarray) -> list[tuple[int, ...]]:
-        """Return the shapes that the layer's variables have when only these labels stay."""
-        shapes = [list(known.shape) for known in self.counted_variables(layer)]
-        for axis in self.axes_of(layer):
-            shapes[axis.variable_index][axis.axis] = int(np.count_nonzero(stays[axis.labels]))
-        return [tuple(shape) for shape in shapes]
-
     def counted_variables(self, layer: Any) -> list[VariableShape]:
-        """Return what is counted of a layer's own variables; Keras is slow to say, so it is asked once."""
-        if id(layer) not in self._variables:
-            weights = {id(weight) for weight in weights_of(layer)}
-            self._variables[id(layer)] = [
-                VariableShape(tuple(variable.shape), id(variable) in weights, _item_bytes(variable.dtype))
-                for variable in variables_of(layer)
-            ]
-        return self._variables[id(layer)]
+        """Return what is counted of a layer's own variables."""
+        known = self.records.variables
+        if id(layer) not in known:
+            known[id(layer)] = variable_shapes(layer)
+        return known[id(layer)]
 
-    def _shapes_with(self, stays: np.ndarray) -> dict[int, list[tuple[int, ...]]]:
+    def _shapes_with(self, stays: np.ndarray) -> dict[int, list[list[int]]]:
         """Return id of each layer → the shapes of its variables; the last answer is remembered."""
         key = stays.tobytes()
         if self._last_shapes[0] != key:
-            layers = [layer for _, layer in self.records.layers.values()]
-            self._last_shapes = key, {id(layer): self.variable_shapes(layer, stays) for layer in layers}
+            shapes = {
+                id(layer): [list(known.shape) for known in self.counted_variables(layer)]
+                for _, layer in self.records.layers.values()
+            }
+            sizes: dict[int, int] = {}  # Most axes share their labels with others.
+            for axis in self.axes():
+                labels = axis.labels
+                if id(labels) not in sizes:
+                    sizes[id(labels)] = int(np.count_nonzero(stays[labels]))
+                shapes[id(axis.layer)][axis.variable_index][axis.axis] = sizes[id(labels)]
+            self._last_shapes = key, shapes
         return self._last_shapes[1]
 
     @cached_property
@@ -251,12 +244,6 @@ class ChannelGraph:
             before = counts.get(path, 0)
             counts[path] = None if used.positions is None or before is None else before + used.positions * size
         return counts
-
-
-def _item_bytes(dtype: Any) -> int:
-    """Return the bytes of one entry from the number of bits in a name such as `bfloat16`."""
-    bits = re.search(r"\d+", str(dtype))
-    return 1 if bits is None else max(1, int(bits.group()) // 8)
 
 
 def _couple(records: Records) -> tuple[np.ndarray, int, dict[int, str]]:

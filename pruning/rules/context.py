@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.rules.parts import variables_of, weights_of
+from pruning.rules.parts import variable_shapes, variables_of, weights_of
 from pruning.rules.records import (
     Follow,
     Follower,
@@ -96,6 +96,8 @@ class Context:
     ) -> None:
         self._records = records
         self._index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
+        if id(layer) not in records.variables:
+            records.variables[id(layer)] = variable_shapes(layer)
         self._spoken_of: set[int] = set()
         self._followed: list[tuple[Tensor, int, Labels]] = []
         self._looked_at: list[tuple[Tensor, int, int, Labels]] = []
@@ -139,16 +141,16 @@ class Context:
 
     def new(self, key: str, num_channels: int) -> Labels:
         """Return labels for channels that the layer makes; the same ones at each call of a shared layer."""
-        made = self._records.made
-        if (id(self.layer), key) not in made:
+        made = self._records.made.setdefault(id(self.layer), {})
+        if key not in made:
             start = self._records.num_labels
             self._records.num_labels += num_channels
-            made[id(self.layer), key] = np.arange(start, start + num_channels)
-        return made[id(self.layer), key]
+            made[key] = np.arange(start, start + num_channels)
+        return made[key]
 
     def made(self) -> list[Labels]:
         """Return all labels that the layer has made so far."""
-        return [labels for (layer, _), labels in self._records.made.items() if layer == id(self.layer)]
+        return list(self._records.made.get(id(self.layer), {}).values())
 
     def tie(self, first: Labels, second: Labels) -> None:
         """Say that two labels live or die together, elementwise with broadcasting."""
@@ -173,16 +175,16 @@ class Context:
         """Say which channels lie along an axis of a variable; `None` variables (no bias) are passed over."""
         if variable is None:
             return
-        shape = variable.shape
+        index = self._index(variable)
+        shape = self._records.variables[id(self.layer)][index].shape
         axis %= len(shape)
         if len(labels) != shape[axis]:
             raise LockedError(
                 f"{variable.path} has size {shape[axis]} on axis {axis} where its rule expects {len(labels)}"
             )
-        index = self._index(variable)
         self._spoken_of.add(index)
         self._weights_read = self._weights_read or role == "in"
-        inner = role == "in" and any(np.isin(labels, made).any() for made in self.made())
+        inner = role == "in" and any(_within(labels, made) for made in self.made())
         known = self._records.axes.setdefault(
             (id(self.layer), index, axis), WeightAxis(self.layer, index, axis, labels, role, inner)
         )
@@ -319,6 +321,11 @@ class Context:
             for position, each in enumerate(inputs):
                 if each is tensor:
                     self._records.places.append(Place(self.layer, call, position, axis, labels, tensor.origin))
+
+
+def _within(labels: Labels, made: Labels) -> bool:
+    """Tell whether some of the labels are among those that a layer made, which are consecutive numbers."""
+    return bool(np.any((labels >= made[0]) & (labels <= made[-1]))) if len(made) else False
 
 
 def _is_array(argument: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers
@@ -40,6 +41,29 @@ def variables_of(layer: Any) -> list[Any]:
     own = _own(layer, getattr(layer, "variables", ()))
     states = getattr(layer, "states", None) if isinstance(layer, layers.RNN) else None
     return [*own, *keras.tree.flatten(states)] if states else own
+
+
+class VariableShape(NamedTuple):
+    """Shape of a variable, whether it is a weight, and the bytes of one entry."""
+
+    shape: tuple[int, ...]
+    is_weight: bool
+    item_bytes: int
+
+
+def variable_shapes(layer: Any) -> list[VariableShape]:
+    """Return what is counted of each of `variables_of(layer)`; Keras is slow to say."""
+    weights = {id(weight) for weight in weights_of(layer)}
+    return [
+        VariableShape(tuple(variable.shape), id(variable) in weights, _item_bytes(variable.dtype))
+        for variable in variables_of(layer)
+    ]
+
+
+def _item_bytes(dtype: Any) -> int:
+    """Return the bytes of one entry from the number of bits in a name such as `bfloat16`."""
+    bits = re.search(r"\d+", str(dtype))
+    return 1 if bits is None else max(1, int(bits.group()) // 8)
 
 
 def _own(layer: Any, variables: Iterable[Any]) -> list[Any]:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pruning.rules.parts import VariableShape
+
 Labels = np.ndarray
 """Integer array of channel labels, broadcastable to a tensor's shape without the batch axis.
 
@@ -168,7 +170,8 @@ class Records:
     multiplications: list[Multiplications] = field(default_factory=list)
     scales: dict[tuple[int, int], Scale] = field(default_factory=dict)
     spans: list[Labels] = field(default_factory=list)
-    made: dict[tuple[int, str], Labels] = field(default_factory=dict)
+    made: dict[int, dict[str, Labels]] = field(default_factory=dict)
+    variables: dict[int, list[VariableShape]] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     calls: dict[int, int] = field(default_factory=dict)
@@ -220,5 +223,6 @@ class Records:
             spans=[left(labels) for labels in self.spans],
             places=[moved_place(place) for place in self.places],
             looks=[moved_place(place) for place in self.looks],
+            variables={},
             layers={id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()},
         )
