@@ -28,8 +28,8 @@ import ridurre
 from pruning import PruningSpec, make_plan
 from pruning.catalog import CRITERIA
 from pruning.graph.groups import ChannelGraph
-from pruning.proof import Mask
-from pruning.surgery import kept_channels
+from pruning.proof.masking import Mask
+from pruning.surgery.cutting import kept_channels
 from worker.datasets import load_builtin
 
 

@@ -30,11 +30,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from pruning.calibration import Calibration
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.proof import Mask
-from pruning.scoring import Scoring
-from pruning.surgery import prune_channels
+from pruning.proof.masking import Mask
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.importance import Scoring
+from pruning.surgery.cutting import prune_channels
 
 BATCH_SIZE = 128
 

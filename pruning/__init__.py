@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pruning.criteria.base import Criterion, DataCriterion, ScoreCriterion
-    from pruning.data import Data
     from pruning.errors import PruningError
     from pruning.explanation import explain
     from pruning.export.exporting import ExportResult, export_model
     from pruning.load import load_model
     from pruning.pipeline import prune
     from pruning.plan import PruningPlan, diff
-    from pruning.proof import verify
+    from pruning.proof.verification import verify
     from pruning.selection.planning import make_plan
     from pruning.spec import PruningSpec, TrainingSpec
     from pruning.subclassed import as_functional
-    from pruning.surgery import apply_plan
+    from pruning.surgery.cutting import apply_plan
+    from pruning.training.data import Data
 
 _HOMES = {
     "Criterion": "pruning.criteria.base",
-    "Data": "pruning.data",
+    "Data": "pruning.training.data",
     "DataCriterion": "pruning.criteria.base",
     "ExportResult": "pruning.export.exporting",
     "PruningError": "pruning.errors",
@@ -34,7 +34,7 @@ _HOMES = {
     "PruningSpec": "pruning.spec",
     "ScoreCriterion": "pruning.criteria.base",
     "TrainingSpec": "pruning.spec",
-    "apply_plan": "pruning.surgery",
+    "apply_plan": "pruning.surgery.cutting",
     "as_functional": "pruning.subclassed",
     "diff": "pruning.plan",
     "explain": "pruning.explanation",
@@ -42,7 +42,7 @@ _HOMES = {
     "load_model": "pruning.load",
     "make_plan": "pruning.selection.planning",
     "prune": "pruning.pipeline",
-    "verify": "pruning.proof",
+    "verify": "pruning.proof.verification",
 }
 
 __all__ = sorted(_HOMES)

@@ -11,20 +11,14 @@ from typing import Any
 
 import keras
 
-from pruning.calibration import Calibration
-from pruning.compiling import Compiling
-from pruning.data import Data
-from pruning.freezing import frozen
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import file_size_bytes
-from pruning.optimizer_state import has_state
 from pruning.plan import LayerPlan, PruningPlan, compose
 from pruning.progress import OnProgress, Phase, Progress
-from pruning.proof import Proof, prove
-from pruning.rebuild import copy_model
-from pruning.recovery import History, Recovery
+from pruning.proof.verification import Proof, prove
 from pruning.report import PruningReport, Step, StepReport
-from pruning.scoring import looks_at_data, require_data
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.importance import looks_at_data, require_data
 from pruning.selection.bounds import check_patterns, require_prunable
 from pruning.selection.costs import Costs
 from pruning.selection.drop import Drop, WatchedMetric
@@ -34,7 +28,13 @@ from pruning.selection.iterations import MAX_ITERATIONS, Iterations
 from pruning.selection.planning import describe, plan_prune, shown
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
-from pruning.surgery import kept_channels, prune_channels
+from pruning.surgery.cutting import kept_channels, prune_channels
+from pruning.surgery.optimizer_state import has_state
+from pruning.surgery.rebuild import copy_model
+from pruning.training.compiling import Compiling
+from pruning.training.data import Data
+from pruning.training.freezing import frozen
+from pruning.training.recovery import History, Recovery
 
 MEASURED_TOLERANCE = {"target_file_bytes": 0.01, "target_latency": 0.05}
 """How far what is measured may lie above a target: by the share of what else is in a file, and by noise."""

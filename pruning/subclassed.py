@@ -8,8 +8,8 @@ import keras
 
 from pruning.errors import ModelError, first_line
 from pruning.graph.models import call_nodes, functional_graph
-from pruning.random_inputs import flat_arrays, relative_difference, usable_inputs
-from pruning.rebuild import fresh_compile_arguments
+from pruning.proof.random_inputs import flat_arrays, relative_difference, usable_inputs
+from pruning.surgery.rebuild import fresh_compile_arguments
 
 _TOLERANCE = 1e-6
 _HINT = "Rebuild the model as keras.Model(inputs, outputs), from Keras layers and keras.ops alone."

@@ -19,12 +19,12 @@ import keras
 import numpy as np
 import pytest
 
-from pruning import reference
 from pruning.graph import groups
+from pruning.proof import reference
 from pruning.rules import RULES
 from pruning.rules.records import Records, WeightAxis
 
-SUITE = ("tests/pruning/test_rules.py", "tests/pruning/test_surgery.py", "tests/pruning/test_proof.py")
+SUITE = ("tests/pruning/test_rules.py", "tests/pruning/surgery", "tests/pruning/proof")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
-from pruning.proof import Mask
-from pruning.random_inputs import random_inputs
-from pruning.surgery import kept_channels
+from pruning.proof.masking import Mask
+from pruning.proof.random_inputs import random_inputs
+from pruning.surgery.cutting import kept_channels
 
 _SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pruning.data import Data
 from pruning.errors import DataError
+from pruning.training.data import Data
 
 MAX_PIXELS = 25_000_000
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

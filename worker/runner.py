@@ -171,7 +171,7 @@ def deliver(model: Any, path: Path) -> None:
     """
     import keras
 
-    from pruning.proof import compare
+    from pruning.proof.verification import compare
 
     model.save(path)
     compare(model, keras.saving.load_model(path, compile=False)).require()

@@ -13,13 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.data import Arrays, Data
 from pruning.errors import ExportError, PruningError, SpecError, VerificationError, first_line
 from pruning.export.base import ExportFormat, Named, Runner
 from pruning.export.formats import entry_of, require_writable, resolve_format
 from pruning.export.parity import Parity, batches_of, in_file_names
 from pruning.graph.models import inputs_by_name, require_graph
-from pruning.random_inputs import flat_arrays, usable_inputs
+from pruning.proof.random_inputs import flat_arrays, usable_inputs
+from pruning.training.data import Arrays, Data
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.5}
 """Largest relative difference accepted, by precision. Other runtimes add up in another order than Keras does."""

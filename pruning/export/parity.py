@@ -9,13 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.compiling import Compiling
-from pruning.data import Arrays, Data
 from pruning.errors import DataError, ExportError
 from pruning.export.base import Named, Runner
 from pruning.graph.models import inputs_by_name, outputs_by_name, require_graph
-from pruning.random_inputs import flat_arrays, relative_difference
+from pruning.proof.random_inputs import flat_arrays, relative_difference
 from pruning.spec import TrainingSpec
+from pruning.training.compiling import Compiling
+from pruning.training.data import Arrays, Data
 
 _BATCH_SIZE = 64
 

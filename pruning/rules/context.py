@@ -229,7 +229,8 @@ class Context:
     def read(self, index: int, tensor: Tensor, axis: int) -> Labels:
         """Say that the layer looks at all channels along an axis of input `index` at once.
 
-        The proof then takes the layer's reference, which leaves out the channels that go; see `pruning.reference`.
+        The proof then takes the layer's reference, which leaves out the channels that go, from
+        `pruning.proof.reference`.
 
         Returns:
             The labels along that axis.

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from pruning.calibration import Calibration
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
-from pruning.scoring import Scoring, looks_at_data, require_data
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.importance import Scoring, looks_at_data, require_data
 from pruning.selection.bounds import Bounds, bounds, check_patterns, require_prunable
 from pruning.selection.costs import Costs
 from pruning.selection.feasibility import require_reachable

@@ -9,7 +9,7 @@ import numpy as np
 from pruning.criteria import ScoreCriterion
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
-from pruning.scoring import Scoring
+from pruning.scoring.importance import Scoring
 from pruning.selection.bounds import Bounds
 from pruning.selection.costs import Costs
 from pruning.spec import Normalisation, PruningSpec

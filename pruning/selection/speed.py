@@ -14,7 +14,7 @@ from pruning.selection.bounds import Bounds
 from pruning.selection.goals import Stopwatch
 from pruning.selection.targets import Solution, solve
 from pruning.spec import PruningSpec
-from pruning.surgery import prune_channels
+from pruning.surgery.cutting import prune_channels
 
 _MIN_TOLERANCE, _MAX_TOLERANCE = 0.01, 0.05
 _MAX_MEASUREMENTS = 8

@@ -8,14 +8,15 @@ import pytest
 from keras import layers
 
 from tests.mutations import MUTATIONS, Mutation
-from tests.pruning import test_proof, test_rules
+from tests.pruning import test_rules
+from tests.pruning.proof import test_verification
 
 ROWS: dict[str, Any] = {name: (make, shape) for name, make, shape in test_rules.FOLLOWED}
 OTHERS = {
     "test_merges": lambda: test_rules.test_merges(layers.Add, (8, 8, 6)),
     "test_concatenation_along_any_axis": lambda: test_rules.test_concatenation_along_any_axis(-1),
     "test_masks_that_keras_hangs_on_tensors_are_passed_on": (
-        lambda: test_proof.test_masks_that_keras_hangs_on_tensors_are_passed_on(test_proof.attended)
+        lambda: test_verification.test_masks_that_keras_hangs_on_tensors_are_passed_on(test_verification.attended)
     ),
 }
 

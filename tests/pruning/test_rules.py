@@ -15,9 +15,9 @@ from keras import layers
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
-from pruning.proof import prove
+from pruning.proof.verification import prove
 from pruning.rules import RULES
-from pruning.surgery import prune_channels
+from pruning.surgery.cutting import prune_channels
 from tests.pruning.rule_rows import FOLLOWED, LINE, LOCKED, MERGES, Make
 from tests.strategies import randomise
 

@@ -11,8 +11,8 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
-from pruning.freezing import frozen
 from pruning.graph.groups import ChannelGraph
+from pruning.training.freezing import frozen
 from tests.pruning.models import same
 from tests.strategies import randomise
 

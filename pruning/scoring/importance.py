@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pruning.calibration import Calibration, OnShare
 from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.observation import gated_views, measure_activations, measure_gradients, views
-from pruning.removal import measure_removals
 from pruning.rules.parts import variables_of
+from pruning.scoring.calibration import Calibration, OnShare
+from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, views
+from pruning.scoring.removal import measure_removals
 from pruning.weights import read_weights
 
 

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from pruning.calibration import Calibration
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.reference import REDUCTIONS, REFERENCES
+from pruning.proof.reference import REDUCTIONS, REFERENCES
 from pruning.rules.records import Place
+from pruning.scoring.calibration import Calibration
 
 Measure = Callable[[Any], Any]
 Sums = dict[str, np.ndarray]

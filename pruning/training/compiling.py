@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from keras.src.losses.losses import LossFunctionWrapper
 
-from pruning.data import Data
 from pruning.errors import DataError, SpecError, first_line
 from pruning.graph.models import last_layer, outputs_by_name
 from pruning.implicit_masks import mask_of
-from pruning.optimizer_state import carry_exclusions, carry_over, has_state
-from pruning.rebuild import fresh, fresh_compile_arguments
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
+from pruning.surgery.optimizer_state import carry_exclusions, carry_over, has_state
+from pruning.surgery.rebuild import fresh, fresh_compile_arguments
+from pruning.training.data import Data
 
 _DEFAULT_LEARNING_RATE = 1e-3
 _CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")

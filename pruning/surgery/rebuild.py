@@ -12,8 +12,8 @@ import numpy as np
 
 from pruning.errors import ModelError, first_line
 from pruning.graph.models import functional_graph
-from pruning.optimizer_state import Pairs, Values, carry_exclusions, carry_over
 from pruning.rules.parts import PARTS, assemble, variables_of
+from pruning.surgery.optimizer_state import Pairs, Values, carry_exclusions, carry_over
 from pruning.weights import read_weights
 
 Config = dict[str, Any]

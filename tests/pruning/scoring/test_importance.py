@@ -9,7 +9,7 @@ from keras import layers
 
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph
-from pruning.scoring import Scoring
+from pruning.scoring.importance import Scoring
 from tests.pruning.models import residual
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import pruning.graph.groups
-import pruning.reference
+import pruning.proof.reference
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
-from pruning.random_inputs import relative_difference
-from pruning.rebuild import rebuild
+from pruning.proof.random_inputs import relative_difference
 from pruning.rules.records import WeightAxis
+from pruning.surgery.rebuild import rebuild
 from tests.pruning.models import residual
 from tests.strategies import randomise
 
@@ -258,7 +258,7 @@ def test_statistics_must_leave_removed_channels_out(monkeypatch: pytest.MonkeyPa
     plan = make_plan(model, HALF)
     small = apply_plan(model, plan)
     assert verify(model, small, plan).passed
-    monkeypatch.setattr(pruning.reference, "REFERENCES", {})
+    monkeypatch.setattr(pruning.proof.reference, "REFERENCES", {})
     assert not verify(model, small, plan).passed
 
 

@@ -18,13 +18,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pruning.calibration import Calibration
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program, Step
-from pruning.masked import measure_masked
-from pruning.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
 from pruning.rules.parts import variables_of
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.masked import measure_masked
+from pruning.scoring.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
 from pruning.weights import read_weights
 
 _ROWS = 256

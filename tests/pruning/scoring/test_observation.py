@@ -10,12 +10,12 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, make_plan, prune
-from pruning.calibration import Calibration
 from pruning.catalog import CRITERIA
 from pruning.criteria import DataCriterion, resolve_criterion
 from pruning.errors import CriterionError, SpecError
 from pruning.graph.groups import ChannelGraph
-from pruning.scoring import Scoring
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.importance import Scoring
 from tests.pruning.models import blobs, residual, same, values
 from tests.strategies import randomise
 

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.compiling import Compiling
-from pruning.data import Arrays, Data
 from pruning.graph.models import outputs_by_name, require_graph
 from pruning.implicit_masks import mask_of
 from pruning.spec import TrainingSpec
+from pruning.training.compiling import Compiling
+from pruning.training.data import Arrays, Data
 
 OnShare = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""

@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.batches import Batches
-from pruning.compiling import Compiling
-from pruning.data import Data
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.graph.models import last_layer, require_graph
-from pruning.rebuild import compile_like, rebuild, unchanged
 from pruning.spec import TrainingSpec
+from pruning.surgery.rebuild import compile_like, rebuild, unchanged
+from pruning.training.batches import Batches
+from pruning.training.compiling import Compiling
+from pruning.training.data import Data
 
 _RECALIBRATION_BATCHES = 10
 

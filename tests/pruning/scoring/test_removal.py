@@ -15,16 +15,16 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from pruning import PruningSpec, TrainingSpec, prune
-from pruning.calibration import Calibration
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.models import inputs_by_name, outputs_by_name
 from pruning.graph.program import Program
-from pruning.observation import views
-from pruning.proof import Mask, run
-from pruning.random_inputs import random_inputs
-from pruning.removal import Split
-from pruning.scoring import Scoring
+from pruning.proof.masking import Mask, run
+from pruning.proof.random_inputs import random_inputs
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.importance import Scoring
+from pruning.scoring.observation import views
+from pruning.scoring.removal import Split
 from tests.pruning.models import blobs, residual
 from tests.shared import shared
 from tests.strategies import models, randomise

@@ -13,8 +13,8 @@ from keras import layers, optimizers
 
 from pruning import PruningSpec, apply_plan, make_plan
 from pruning.graph.groups import ChannelGraph
-from pruning.rebuild import copy_model
-from pruning.surgery import kept_channels
+from pruning.surgery.cutting import kept_channels
+from pruning.surgery.rebuild import copy_model
 from tests.pruning.models import blobs, same, values
 from tests.strategies import randomise
 

@@ -11,7 +11,7 @@ import numpy as np
 from pruning.errors import PlanError
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.plan import PruningPlan
-from pruning.rebuild import Config, compile_like, rebuild
+from pruning.surgery.rebuild import Config, compile_like, rebuild
 
 
 def apply_plan(model: keras.Model, plan: PruningPlan) -> keras.Model:

@@ -22,7 +22,7 @@ from tests.pruning.keras2 import Config, Edit, count_twice, edit_file, edit_weig
 
 tf_keras = pytest.importorskip("tf_keras", reason="needs tf-keras, which writes files of Keras 2")
 L = tf_keras.layers
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUMMARIES = {repair.name: repair.summary for repair in REPAIRS}
 IMAGE = (8, 8, 3)
 

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.data import Arrays
 from pruning.errors import SpecError
 from pruning.spec import Augmentation
+from pruning.training.data import Arrays
 
 
 class Batches(keras.utils.PyDataset):

@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.calibration import Calibration
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.models import require_graph
-from pruning.observation import Means, Measure
-from pruning.proof import Mask, run
+from pruning.proof.masking import Mask, run
+from pruning.scoring.calibration import Calibration
+from pruning.scoring.observation import Means, Measure
 
 
 def measure_masked(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pruning.batches import Batches, augment
 from pruning.errors import SpecError
 from pruning.spec import Augmentation
+from pruning.training.batches import Batches, augment
 
 X, Y = {"": np.arange(10)[:, None]}, {"": np.arange(10)}
 

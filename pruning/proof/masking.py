@@ -1,0 +1,100 @@
+"""The masked original: a model some of whose channels are not read, without a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.models.functional import operation_fn
+
+from pruning.graph.groups import ChannelGraph
+from pruning.graph.models import functional_graph, require_graph
+from pruning.implicit_masks import mask_of, with_mask
+from pruning.proof.random_inputs import flat_arrays
+from pruning.proof.reference import left_out
+from pruning.rules.parts import variables_of
+from pruning.weights import read_weights
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What of a model is zeroed, and what left out, so that some of its channels are not read.
+
+    Attributes:
+        weights: Id of a variable → the variable and its value with these channels zeroed.
+        present: Id of an operation that looks at several channels at once → position of an argument →
+            booleans that broadcast to it: which of its entries are there.
+    """
+
+    weights: dict[int, tuple[Any, np.ndarray]] = field(default_factory=dict)
+    present: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, graph: ChannelGraph, stays: np.ndarray) -> Mask:
+        """Mask the channels that go, where they are read.
+
+        Zeroing a channel where it is made would be wrong, because biases and offsets behind it leak. What the
+        pruned model holds multiplied by a factor is taken as its type can hold it then: a softmax makes much of
+        that rounding, which is no mistake.
+        """
+        weights: dict[int, tuple[Any, np.ndarray]] = {}
+        for axis in graph.axes("in"):
+            kept = stays[axis.labels]
+            if not kept.all():
+                variable = variables_of(axis.layer)[axis.variable_index]
+                _, value = weights.get(id(variable), (variable, read_weights(variable)))
+                weights[id(variable)] = variable, value * _laid(kept, axis.axis, value.ndim).astype(value.dtype)
+        for scale in graph.records.scales.values():
+            if not stays[scale.labels].all():
+                variable = variables_of(scale.layer)[scale.variable_index]
+                _, value = weights.get(id(variable), (variable, read_weights(variable)))
+                rounded = scale.scaled(value, stays).astype(np.float64)
+                weights[id(variable)] = variable, rounded / scale.factor(stays)
+        present: dict[int, dict[int, np.ndarray]] = {}
+        for read in graph.records.reads.values():
+            kept = stays[read.labels]
+            if not kept.all():
+                present.setdefault(id(read.layer), {})[read.argument] = _laid(kept, read.axis, read.rank)
+        return cls(weights, present)
+
+
+def _laid(kept: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    shape = [1] * rank
+    shape[axis] = -1
+    return kept.reshape(shape)
+
+
+def run(model: keras.Model, mask: Mask, inputs: Any) -> list[np.ndarray]:
+    """Return all outputs in inference mode of a model, which is not changed, with some channels masked."""
+    with keras.StatelessScope(state_mapping=list(mask.weights.values())):
+        outputs = _run_masked(model, mask, inputs) if mask.present else model(inputs, training=False)
+    return flat_arrays(outputs)
+
+
+def _run_masked(model: keras.Model, mask: Mask, inputs: Any, steps: Any = None) -> Any:
+    """Run a model; `steps` are Keras's own masks on its inputs, in their structure, if it is nested in another."""
+    graph = require_graph(model)
+    tensors = graph._standardize_inputs(inputs)
+    if steps is not None:
+        for tensor, each in zip(tensors, keras.tree.flatten(steps), strict=True):
+            with_mask(tensor, each)
+
+    def nested(inner: Any) -> Callable[..., Any]:
+        def call(inputs: Any, *_: Any, **kwargs: Any) -> Any:
+            steps = kwargs.get("mask")
+            steps = keras.tree.map_structure(mask_of, inputs) if steps is None else steps
+            return _run_masked(inner, mask, inputs, steps)
+
+        return call
+
+    def masked(operation: Any) -> Callable[..., Any]:
+        if id(operation) in mask.present:
+            return lambda *args, **kwargs: left_out(operation, args, kwargs, mask.present[id(operation)])
+        if functional_graph(operation) is not None:
+            return nested(operation)
+        return operation_fn(operation, training=False)  # type: ignore[no-any-return]
+
+    return graph._run_through_graph(tensors, operation_fn=masked)

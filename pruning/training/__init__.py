@@ -1,0 +1,1 @@
+"""Everything that needs samples and an optimizer: `data`, `batches`, `compiling`, `freezing`, and `recovery`."""
