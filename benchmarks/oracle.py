@@ -20,6 +20,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def main() -> None:
             with masked(graph, group, channel):
                 evaluated.append(timed(lambda: model.evaluate(x, y, verbose=0)))
                 passed.append(timed(lambda: masked_loss(model, x, y)))
-        fast = timed(lambda g=group: scoring.importance(g))
+        fast = timed(partial(scoring.importance, group))
         slow = np.array([each.value for each in passed]) - whole
         rows.append(
             {
@@ -97,7 +98,7 @@ def main() -> None:
             }
         )
         Console().print(rows[-1])
-    naive = [timed(lambda g=group: prune_and_evaluate(graph, g, x, y)).seconds for group in graph.groups[::6]]
+    naive = [timed(partial(prune_and_evaluate, graph, group, x, y)).seconds for group in graph.groups[::6]]
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps({"samples": len(x), "rows": rows, "naive_seconds": naive}, indent=2))
     show(rows, naive, len(x))

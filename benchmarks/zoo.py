@@ -15,6 +15,7 @@ import json
 import platform
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ def costs(name: str) -> dict[str, Any]:
     before_bytes = _resident_bytes("VmRSS")
     _forget_peak()
     for way, spec in WAYS.items():
-        plan, plan_seconds = timed(lambda spec=spec: make_plan(model, spec))
-        pruned, surgery_seconds = timed(lambda plan=plan: apply_plan(model, plan))
+        plan, plan_seconds = timed(partial(make_plan, model, spec))
+        pruned, surgery_seconds = timed(partial(apply_plan, model, plan))
         row["macs"] = plan.macs_before
         row[way] = {
             "params": pruned.count_params(),

@@ -9,20 +9,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pruning.criteria.base import Criterion, DataCriterion, ScoreCriterion
-    from pruning.errors import PruningError
-    from pruning.explanation import explain
-    from pruning.export.exporting import ExportResult, export_model
-    from pruning.load import load_model
-    from pruning.pipeline import prune
-    from pruning.plan import PruningPlan, diff
-    from pruning.proof.verification import verify
-    from pruning.selection.planning import make_plan
-    from pruning.spec import PruningSpec, TrainingSpec
-    from pruning.subclassed import as_functional
-    from pruning.surgery.cutting import apply_plan
-    from pruning.training.data import Data
+if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
+    from pruning.criteria.base import Criterion as Criterion
+    from pruning.criteria.base import DataCriterion as DataCriterion
+    from pruning.criteria.base import ScoreCriterion as ScoreCriterion
+    from pruning.errors import PruningError as PruningError
+    from pruning.explanation import explain as explain
+    from pruning.export.exporting import ExportResult as ExportResult
+    from pruning.export.exporting import export_model as export_model
+    from pruning.load import load_model as load_model
+    from pruning.pipeline import prune as prune
+    from pruning.plan import PruningPlan as PruningPlan
+    from pruning.plan import diff as diff
+    from pruning.proof.verification import verify as verify
+    from pruning.selection.planning import make_plan as make_plan
+    from pruning.spec import PruningSpec as PruningSpec
+    from pruning.spec import TrainingSpec as TrainingSpec
+    from pruning.subclassed import as_functional as as_functional
+    from pruning.surgery.cutting import apply_plan as apply_plan
+    from pruning.training.data import Data as Data
 
 _HOMES = {
     "Criterion": "pruning.criteria.base",

@@ -14,12 +14,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from ridurre.async_client import AsyncClient
-    from ridurre.client import Client
-    from ridurre.errors import JobFailedError, ProblemError, RidurreError, ServiceUnreachableError
-    from ridurre.local import prune
-    from ridurre.objects import Artifact, Event, Job, Progress, Uploaded
+if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
+    from ridurre.async_client import AsyncClient as AsyncClient
+    from ridurre.client import Client as Client
+    from ridurre.errors import JobFailedError as JobFailedError
+    from ridurre.errors import ProblemError as ProblemError
+    from ridurre.errors import RidurreError as RidurreError
+    from ridurre.errors import ServiceUnreachableError as ServiceUnreachableError
+    from ridurre.local import prune as prune
+    from ridurre.objects import Artifact as Artifact
+    from ridurre.objects import Event as Event
+    from ridurre.objects import Job as Job
+    from ridurre.objects import Progress as Progress
+    from ridurre.objects import Uploaded as Uploaded
 
 _HOMES = {
     "Artifact": "ridurre.objects",
