@@ -29,7 +29,7 @@ from benchmarks.architectures import page
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import reach
-from tests.zoo import architectures, build, randomise_statistics, smallest_size
+from tests.zoo import architectures, build, randomise, smallest_size
 
 WAYS = {
     "l1_norm, global": PruningSpec(criterion="l1_norm", scope="global", ratio=0.5),
@@ -88,10 +88,10 @@ def costs(name: str) -> dict[str, Any]:
 def proofs(name: str) -> dict[str, Any]:
     """Prove the prunes of one architecture, before and after a save, at the smallest size it takes."""
     row: dict[str, Any] = {}
-    model = build(name, smallest_size(name))
     for way, spec in WAYS.items():
+        model = build(name, smallest_size(name))
         plan = make_plan(model, spec)
-        randomise_statistics(model, plan)
+        randomise(model, plan)
         pruned = apply_plan(model, plan)
         proof = verify(model, pruned, plan)
         with tempfile.TemporaryDirectory() as directory:

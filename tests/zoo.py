@@ -39,15 +39,20 @@ def build(name: str, size: int | None = None) -> keras.Model:
     return model
 
 
-def randomise_statistics(model: keras.Model, plan: PruningPlan, seed: int = 0) -> None:
-    """Give every normalisation random parameters, and statistics near those that the model has once pruned.
+def randomise(model: keras.Model, plan: PruningPlan, seed: int = 0) -> None:
+    """Give every bias and normalisation random parameters, and statistics near those that the model has once pruned.
 
     Zeros and ones would hide wrong slices. With statistics drawn blindly, or measured with all channels, the
     activations of deep networks would grow or fade from layer to layer: rounding or nothing would be compared.
     """
     generator = np.random.default_rng(seed)
     layers = model._flatten_layers(include_self=False)
+    is_normalised = any(isinstance(layer, _LAYERS_WITH_SCALES) for layer in layers)
     for layer in layers:
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.assign(generator.normal(0, 0.1, layer.bias.shape))
+            if not is_normalised:  # A ReLU halves the variance, and so does the prune.
+                layer.kernel.assign(2 * layer.kernel)
         if isinstance(layer, _LAYERS_WITH_SCALES):
             if layer.gamma is not None:
                 layer.gamma.assign(generator.uniform(0.5, 1.5, layer.gamma.shape))

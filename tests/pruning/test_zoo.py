@@ -15,7 +15,7 @@ from keras.src.applications import convnext, densenet, efficientnet, efficientne
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import reach
-from tests.zoo import build, randomise_statistics, smallest_size
+from tests.zoo import build, randomise, smallest_size
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_half_of_an_architecture(name: str, criterion: str, tmp_path: Path) -> N
     keras.utils.set_random_seed(0)
     model = build(name, smallest_size(name))
     plan = make_plan(model, PruningSpec(criterion=criterion, ratio=0.5))
-    randomise_statistics(model, plan)
+    randomise(model, plan)
     small = apply_plan(model, plan)
     proof = verify(model, small, plan)
     assert proof.passed, proof
@@ -55,7 +55,7 @@ def test_a_small_one_of_other_families(family: str) -> None:
     model = SMALL_ONES[family]()
     assert reach(ChannelGraph(model)).share == 1.0
     plan = make_plan(model, PruningSpec(criterion="random", ratio=0.5))
-    randomise_statistics(model, plan)
+    randomise(model, plan)
     proof = verify(model, apply_plan(model, plan), plan)
     assert proof.passed, proof
     assert proof.output_spread > 1e-3
