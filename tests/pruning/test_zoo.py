@@ -30,7 +30,7 @@ def test_half_of_an_architecture(name: str, criterion: str, tmp_path: Path) -> N
     small = apply_plan(model, plan)
     proof = verify(model, small, plan)
     assert proof.passed, proof
-    assert proof.output_spread > 1e-4, "the output hardly depends on the input: the proof would say little"
+    assert proof.output_spread > 1e-3, "the output hardly depends on the input: the proof would say little"
     assert small.count_params() == plan.params_after < 0.4 * plan.params_before
     small.save(tmp_path / "small.keras")
     again = keras.saving.load_model(tmp_path / "small.keras")
