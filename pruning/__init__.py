@@ -10,19 +10,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
+    from pruning.criteria.base import Channels as Channels
     from pruning.criteria.base import Criterion as Criterion
     from pruning.criteria.base import DataCriterion as DataCriterion
     from pruning.criteria.base import ScoreCriterion as ScoreCriterion
+    from pruning.errors import CriterionError as CriterionError
+    from pruning.errors import DataError as DataError
+    from pruning.errors import InfeasibleError as InfeasibleError
+    from pruning.errors import ModelError as ModelError
     from pruning.errors import PruningError as PruningError
+    from pruning.errors import SpecError as SpecError
+    from pruning.errors import VerificationError as VerificationError
     from pruning.explanation import explain as explain
     from pruning.export.exporting import ExportResult as ExportResult
     from pruning.export.exporting import export_model as export_model
     from pruning.load import load_model as load_model
+    from pruning.measure import latency as latency
     from pruning.pipeline import prune as prune
     from pruning.plan import PruningPlan as PruningPlan
     from pruning.plan import diff as diff
     from pruning.proof.verification import verify as verify
     from pruning.selection.planning import make_plan as make_plan
+    from pruning.spec import LatencyTarget as LatencyTarget
     from pruning.spec import PruningSpec as PruningSpec
     from pruning.spec import TrainingSpec as TrainingSpec
     from pruning.subclassed import as_functional as as_functional
@@ -30,20 +39,29 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
     from pruning.training.data import Data as Data
 
 _HOMES = {
+    "Channels": "pruning.criteria.base",
     "Criterion": "pruning.criteria.base",
+    "CriterionError": "pruning.errors",
     "Data": "pruning.training.data",
     "DataCriterion": "pruning.criteria.base",
+    "DataError": "pruning.errors",
     "ExportResult": "pruning.export.exporting",
+    "InfeasibleError": "pruning.errors",
+    "LatencyTarget": "pruning.spec",
+    "ModelError": "pruning.errors",
     "PruningError": "pruning.errors",
     "PruningPlan": "pruning.plan",
     "PruningSpec": "pruning.spec",
     "ScoreCriterion": "pruning.criteria.base",
+    "SpecError": "pruning.errors",
     "TrainingSpec": "pruning.spec",
+    "VerificationError": "pruning.errors",
     "apply_plan": "pruning.surgery.cutting",
     "as_functional": "pruning.subclassed",
     "diff": "pruning.plan",
     "explain": "pruning.explanation",
     "export_model": "pruning.export.exporting",
+    "latency": "pruning.measure",
     "load_model": "pruning.load",
     "make_plan": "pruning.selection.planning",
     "prune": "pruning.pipeline",

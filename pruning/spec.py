@@ -87,8 +87,19 @@ Target = Annotated[float, Field(gt=0), AfterValidator(_check_target)]
 """Below 1 a share of the original, from 2 on a count."""
 
 
+def _without_fields(schema: dict[str, Any]) -> None:
+    schema["description"] = schema["description"].split("\n\nAttributes:")[0]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_without_fields)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Tell of the fields in the docstring too, where `help` and the API reference look."""
+        told = [f"        {name}: {each.description}" for name, each in cls.model_fields.items() if each.description]
+        if told:
+            cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n    Attributes:\n" + "\n".join(told) + "\n    "
 
 
 class WidthRatio(_Frozen):
@@ -118,8 +129,10 @@ class PruningSpec(_Frozen):
 
     Regular expressions are matched against the whole path of a layer (`re.fullmatch`); the path of a
     layer inside a nested model is `nested/layer`. A channel group is governed by all layers that
-    produce its channels: it is excluded when one of them is, included when one of them is, and takes
+    make or scale its channels: it is excluded when one of them is, included when one of them is, and takes
     the smallest ratio that one of them is given.
+
+    Of each group, whole channels are removed, rounded down: a tenth of four channels is none.
 
     Say how far to go with at least one of `ratio`, the targets and `max_filters_removed`.
 
@@ -327,4 +340,4 @@ def checked(kind: type[Spec], value: Any, field: str) -> Spec:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise invalid_spec(error, field) from error
+        raise invalid_spec(error, field, list(kind.model_fields)) from error

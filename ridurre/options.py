@@ -99,9 +99,9 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
     try:
         return kind.model_validate(dict(options))
     except ValidationError as error:
-        wrong = invalid_spec(error, field)
+        wrong = invalid_spec(error, field, list(kind.model_fields))
         raise InvalidOptionError(
-            wrong.message, field=wrong.field, received=wrong.received, expected=wrong.expected
+            wrong.message, field=wrong.field, received=wrong.received, expected=wrong.expected, hint=wrong.hint
         ) from error
     except (OverflowError, RecursionError) as error:  # from compiling a pattern
         raise InvalidOptionError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
+from typing import Any, get_args
 
 from pruning.catalog import BUILT_IN, CRITERIA, CriterionEntry
-from pruning.criteria.base import Channels, Criterion, DataCriterion, FunctionCriterion, ScoreCriterion
+from pruning.criteria.base import Channels, Criterion, DataCriterion, FunctionCriterion, Observes, ScoreCriterion
 from pruning.errors import CriterionError, UnknownCriterionError, first_line
 
 __all__ = ["Channels", "Criterion", "DataCriterion", "FunctionCriterion", "ScoreCriterion", "resolve_criterion"]
@@ -18,13 +18,15 @@ def resolve_criterion(criterion: Any) -> Criterion:
 
     Raises:
         UnknownCriterionError: It is none of these.
-        CriterionError: It is installed by another package and cannot be loaded.
+        CriterionError: It is installed by another package and cannot be loaded, its class cannot be called without
+            arguments, or a `DataCriterion` does not say what it observes.
     """
     if isinstance(criterion, str) and criterion in CRITERIA:
         criterion = _load(CRITERIA[criterion])
     if inspect.isclass(criterion) and issubclass(criterion, Criterion):
-        criterion = criterion()
+        criterion = _made(criterion)
     if isinstance(criterion, Criterion):
+        _check_observes(criterion)
         return criterion
     if callable(criterion) and not inspect.isclass(criterion):
         return FunctionCriterion(criterion)
@@ -34,6 +36,29 @@ def resolve_criterion(criterion: Any) -> Criterion:
         received=repr(criterion),
         expected=f"one of {', '.join(CRITERIA)}, a pruning.Criterion, or a function (weights) -> importance",
     )
+
+
+def _made(kind: type[Criterion]) -> Criterion:
+    try:
+        return kind()
+    except TypeError as error:
+        raise CriterionError(
+            f"The criterion {kind.__name__} cannot be made from its class alone.",
+            field="pruning.criterion",
+            received=first_line(error),
+            expected="a class without abstract methods that is called without arguments, or an instance",
+        ) from error
+
+
+def _check_observes(criterion: Criterion) -> None:
+    observes, known = getattr(criterion, "observes", None), get_args(Observes)
+    if isinstance(criterion, DataCriterion) and observes not in known:
+        raise CriterionError(
+            f"The criterion {type(criterion).__name__} does not say what it observes.",
+            field="pruning.criterion",
+            received=f"observes = {observes!r}",
+            expected=f"observes = one of {', '.join(map(repr, known))}",
+        )
 
 
 def _load(entry: CriterionEntry) -> Any:

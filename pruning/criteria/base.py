@@ -13,6 +13,9 @@ import numpy as np
 
 from pruning.errors import CriterionError
 
+Observes = Literal["activations", "gradients", "losses"]
+"""What a criterion on data is given: see `DataCriterion`."""
+
 
 @dataclass(frozen=True)
 class Channels:
@@ -149,7 +152,7 @@ class DataCriterion(ScoreCriterion):
             `"losses"`: how much the loss grows without the channel; NumPy, shape `(samples, channels)`.
     """
 
-    observes: ClassVar[Literal["activations", "gradients", "losses"]]
+    observes: ClassVar[Observes]
 
     @abc.abstractmethod
     def measure(self, observed: Any) -> Any:

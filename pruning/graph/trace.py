@@ -164,6 +164,7 @@ def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Sh
         labels = rule(context, operation, inputs, shapes)
         context.require_all_weights_known()
         context.require_all_arguments_known()
+        _check_labels(context, labels, shapes)
     except LockedError as locked:
         reason = f"{context.path}: {locked}"
         context.lock(str(locked))
@@ -171,6 +172,32 @@ def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Sh
             context.fix(touched, reason)
         return [np.zeros((1,) * len(shape), dtype=np.int64) for shape in shapes]
     return labels
+
+
+def _check_labels(context: Context, labels: Any, shapes: list[Shape]) -> None:
+    """Check what a rule returned.
+
+    Raises:
+        ModelError: It is not one array of labels for each output.
+    """
+    found = [getattr(each, "shape", None) for each in labels] if isinstance(labels, (list, tuple)) else None
+    fits_all = found is not None and len(found) == len(shapes)
+    if not fits_all or not all(_lies(each, shape) for each, shape in zip(found or (), shapes, strict=True)):
+        raise ModelError(
+            f"The rule for {type(context.layer).__name__} returned no labels for its outputs.",
+            field="model",
+            received=f"{type(labels).__name__} of shapes {found}" if found is not None else type(labels).__name__,
+            expected=f"a list of integer arrays that lie on shapes {shapes}, without the batch, of size 1 where no "
+            "channels are",
+        )
+
+
+def _lies(found: Any, shape: Shape) -> bool:
+    return (
+        found is not None
+        and len(found) == len(shape)
+        and all(size in (1, known) for size, known in zip(found, shape, strict=True))
+    )
 
 
 def _fixed(symbol: Any) -> Tensor:

@@ -59,7 +59,8 @@ class Proof:
                 field="model",
                 received=f"relative difference {self.max_relative_difference:.2e}",
                 expected=f"at most {TOLERANCE:.0e}",
-                hint="This is a defect of the library, not of your model: please report the architecture.",
+                hint="The two are compared as `apply_plan` leaves them, before any training. If you trained neither, "
+                "and no rule of your own is at work, this is a defect of the library: please report the architecture.",
             )
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -173,6 +173,8 @@ class Context:
 
     def weight(self, variable: Any, axis: int, labels: Labels, role: Role) -> None:
         """Say which channels lie along an axis of a variable; `None` variables (no bias) are passed over."""
+        if role not in get_args(Role):
+            raise ValueError(f"{role!r} is no role of a weight axis; the roles are {', '.join(get_args(Role))}")
         if variable is None:
             return
         index = self._index(variable)

@@ -159,13 +159,21 @@ def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: 
     Channels that nothing reads have 0. Groups that are read where nothing can be seen are left out.
     """
     program = Program(graph.model)
-    visible = _visible(graph, program, partial(views, unfolded=True))
+    unread, visible = _parted(_visible(graph, program, partial(views, unfolded=True)))
+    if not visible:
+        return unread
     watched = _Activations(graph.model, program, [group_views for _, group_views in visible], measure)
     watched.compile(jit_compile=keras.backend.backend() == "jax")
     means = Means([group for group, _ in visible], calibration)
     for count, (x,) in calibration.batches(batch_size(program, calibration), calibration.x):
         means.add(count, watched.predict_on_batch(x))
-    return means.result()
+    return unread | means.result()
+
+
+def _parted(visible: list[tuple[ChannelGroup, list[View]]]) -> tuple[Sums, list[tuple[ChannelGroup, list[View]]]]:
+    """Return zeros for the groups that nothing reads, and the others."""
+    unread = {group.name: np.zeros(group.num_channels) for group, seen in visible if not seen}
+    return unread, [(group, seen) for group, seen in visible if seen]
 
 
 def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
@@ -177,9 +185,7 @@ def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Me
         SpecError: There is no loss, and none can be inferred.
     """
     program = Program(graph.model)
-    visible = _visible(graph, program, gated_views)
-    unread = {group.name: np.zeros(group.num_channels) for group, seen in visible if not seen}
-    visible = [(group, seen) for group, seen in visible if seen]
+    unread, visible = _parted(_visible(graph, program, gated_views))
     if not visible:
         return unread
     size = batch_size(program, calibration)
@@ -212,9 +218,22 @@ class Means:
         self.num_samples = 0
 
     def add(self, count: int, figures: Sequence[Any]) -> None:
-        """Add a batch, of which the first `count` samples count."""
+        """Add a batch, of which the first `count` samples count.
+
+        Raises:
+            CriterionError: There is not a figure for each sample and channel.
+        """
         for name, each in zip(self._sums, figures, strict=True):
-            self._sums[name] += np.asarray(each)[:count].sum(axis=0, dtype=np.float64)
+            array, num_channels = np.asarray(each), len(self._sums[name])
+            if array.ndim != 2 or array.shape[1] != num_channels or len(array) < count:
+                raise CriterionError(
+                    f"The criterion's measure has not one figure for each sample and channel of group {name!r}.",
+                    field="pruning.criterion",
+                    received=f"shape {array.shape}",
+                    expected=f"shape (samples, {num_channels})",
+                    hint="Take means over positions only; the mean over samples is taken by the library.",
+                )
+            self._sums[name] += array[:count].sum(axis=0, dtype=np.float64)
         self.num_samples += count
         self._calibration.on_share(self.num_samples / self._calibration.num_samples)
 
@@ -242,8 +261,7 @@ class _Activations(keras.Model):
 
         values = dict(zip(program.inputs, program.standardize(inputs), strict=True))
         program.run(values, [], program.last_step(view.step for group in seen for view in group), watch)
-        nothing = ops.zeros((ops.shape(keras.tree.flatten(inputs)[0])[0], 1))
-        return [sum(group[1:], group[0]) / len(group) if group else nothing for group in figures]
+        return [sum(group[1:], group[0]) / len(group) for group in figures]
 
 
 def _maps(tensor: Any, view: View) -> Any:

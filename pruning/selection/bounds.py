@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from pruning.errors import NothingToPruneError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.rules.records import WeightAxis
 from pruning.spec import PruningSpec
 
 
@@ -70,8 +71,8 @@ def bounds(
         if kept_by is not None:
             made.append(Bounds(group, group.num_channels, group.num_channels, 1, 0.0, True, kept_by))
             continue
-        least, says = _least(group, spec, first)
-        made.append(Bounds(group, now, min(now, least), spec.round_to, *_ratio(group, spec), says))
+        least, says = _least(graph, group, spec, first)
+        made.append(Bounds(group, now, min(now, least), spec.round_to, *_ratio(graph, group, spec), says))
     return made
 
 
@@ -92,47 +93,58 @@ def require_prunable(graph: ChannelGraph, spec: PruningSpec) -> None:
 
 
 def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
-    """Check that each regular expression matches a layer.
+    """Check that each regular expression matches a layer that makes or scales channels, or is locked.
 
     Raises:
-        SpecError: One matches nothing.
+        SpecError: One does not.
     """
     paths = [path for path, _ in graph.records.layers.values()]
+    having = dict.fromkeys([*_paths(graph, graph.axes()), *graph.locked])
     for field, patterns in spec.patterns.items():
         for pattern in patterns:
-            if not any(re.fullmatch(pattern, path) for path in paths):
+            if not any(re.fullmatch(pattern, path) for path in having):
+                matched = [path for path in paths if re.fullmatch(pattern, path)]
                 raise SpecError(
-                    f"The pattern {pattern!r} matches no layer.",
+                    f"The pattern {pattern!r} matches only layers that neither make nor scale channels."
+                    if matched
+                    else f"The pattern {pattern!r} matches no layer.",
                     field=f"pruning.{field}",
-                    received=pattern,
-                    expected=f"a regular expression for whole layer paths such as {', '.join(paths[:5])}",
-                    hint="Patterns are matched with re.fullmatch; write '.*conv.*' to find a part.",
+                    received=f"{pattern}, which is {', '.join(matched[:5])}" if matched else pattern,
+                    expected=f"a regular expression for whole layer paths such as {', '.join(list(having)[:5])}",
+                    hint="Patterns are matched with re.fullmatch; write '.*conv.*' to find a part, and 'nested/.*' for "
+                    "all layers of a nested model.",
                 )
 
 
 def _kept_by(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec) -> str | None:
     """Return what keeps a group whole, `None` if nothing does."""
     for pattern in spec.exclude:
-        if _matches([pattern], group):
+        if _matches([pattern], graph, group):
             return f"exclude {pattern!r}"
-    if spec.freeze:
-        passing = {graph.records.layers[id(axis.layer)][0] for axis in graph.axes(group=group) if axis.role != "in"}
-        for pattern in spec.freeze:
-            if any(re.fullmatch(pattern, path) for path in passing):
-                return f"freeze {pattern!r}"
-    return "not in include" if spec.include and not _matches(spec.include, group) else None
+    for pattern in spec.freeze:
+        if _matches([pattern], graph, group):
+            return f"freeze {pattern!r}"
+    return "not in include" if spec.include and not _matches(spec.include, graph, group) else None
 
 
-def _matches(patterns: Sequence[str], group: ChannelGroup) -> bool:
-    return any(re.fullmatch(pattern, path) for pattern in patterns for path in group.layers)
+def _matches(patterns: Collection[str], graph: ChannelGraph, group: ChannelGroup) -> bool:
+    """Tell whether a pattern matches a layer that makes or scales a group's channels."""
+    if not patterns:
+        return False
+    return any(re.fullmatch(pattern, path) for path in _paths(graph, graph.axes(group=group)) for pattern in patterns)
 
 
-def _least(group: ChannelGroup, spec: PruningSpec, num_at_start: int) -> tuple[int, str]:
+def _paths(graph: ChannelGraph, axes: Iterable[WeightAxis]) -> list[str]:
+    """Return the paths of the layers that make or scale channels along weight axes; not of those that only read."""
+    return [graph.records.layers[id(axis.layer)][0] for axis in axes if axis.role != "in"]
+
+
+def _least(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec, num_at_start: int) -> tuple[int, str]:
     """Return the fewest channels that a group may keep, and what says so."""
     by_layer = [
         (least, f"min_channels_by_layer {pattern!r} {least}")
         for pattern, least in spec.min_channels_by_layer.items()
-        if _matches([pattern], group)
+        if _matches([pattern], graph, group)
     ]
     least, says = max(by_layer, default=(spec.min_channels, f"min_channels {spec.min_channels}"))
     if spec.max_ratio is not None:
@@ -140,12 +152,12 @@ def _least(group: ChannelGroup, spec: PruningSpec, num_at_start: int) -> tuple[i
     return least, says
 
 
-def _ratio(group: ChannelGroup, spec: PruningSpec) -> tuple[float | None, bool, str]:
+def _ratio(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec) -> tuple[float | None, bool, str]:
     """Return ratio, whether it is the group's own, and what gives it: a pattern, else the width, else the general one.
 
     The ratio is `None` where a target decides.
     """
-    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if _matches([pattern], group)]
+    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if _matches([pattern], graph, group)]
     if by_layer:
         ratio, pattern = min(by_layer)
         return ratio, True, f"ratios {pattern!r} {ratio:g}"

@@ -200,7 +200,8 @@ class Compiling:
         names = list(self._outputs)
         target: np.ndarray = next(iter(data.y_train.values()))
         shape = self._outputs[names[0]].shape
-        if len(names) == 1 and len(shape) == 2 and target.dtype.kind in "iu" and target.size == len(target):
+        are_labels = target.dtype.kind in "iu" and target.size == len(target) and (shape[-1] != 1 or target.max() <= 1)
+        if len(names) == 1 and len(shape) == 2 and are_labels:
             kind = "binary_crossentropy" if shape[-1] == 1 else "sparse_categorical_crossentropy"
             self._note(f"no loss was given and the model is not compiled: {kind} for integer labels")
             return kind

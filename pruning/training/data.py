@@ -37,9 +37,10 @@ class Data:
         """Make data from what users have.
 
         Args:
-            data: `Data`, `(x, y)`, `((x, y), (x_val, y_val))`, or a dict with the keys `x_train`, `y_train`
-                and perhaps `x_val`, `y_val`; each of them one array or a dict of arrays by name. Keys such
-                as `x_train.left` name an input.
+            data: `Data`, `(x, y)`, `((x, y), (x_val, y_val))` with tuples, or a dict with the keys `x_train`,
+                `y_train` and perhaps `x_val`, `y_val`; each of them one array, or for several inputs or outputs a
+                dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left` name
+                an input.
 
         Raises:
             DataError: It is none of these, or the arrays do not fit each other.
@@ -49,7 +50,7 @@ class Data:
         if isinstance(data, Mapping):
             parts = _from_mapping(data)
         elif isinstance(data, (tuple, list)) and len(data) == 2:
-            if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 and _is_pair(data[1]):
+            if isinstance(data[0], tuple) and len(data[0]) == 2 and _is_pair(data[1]):
                 parts = dict(zip(("x_train", "y_train", "x_val", "y_val"), [*data[0], *(data[1] or ())], strict=False))
             else:
                 parts = dict(zip(("x_train", "y_train"), data, strict=True))
@@ -184,7 +185,7 @@ def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_pair(value: Any) -> bool:
-    return value is None or (isinstance(value, (tuple, list)) and len(value) == 2)
+    return value is None or (isinstance(value, tuple) and len(value) == 2)
 
 
 def _named(value: Any, split: str) -> Arrays:

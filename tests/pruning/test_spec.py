@@ -86,3 +86,16 @@ def test_what_is_not_valid_is_one_of_our_errors() -> None:
     assert "pruning.rato" in str(caught.value)
     spec = PruningSpec(ratio=0.5)
     assert checked(PruningSpec, spec, "pruning") == spec
+
+
+def test_a_field_that_there_is_none_of_is_told_with_the_one_meant() -> None:
+    with pytest.raises(SpecError, match=r"pruning.excludes: there is no such field.*one of criterion,.*'exclude'"):
+        checked(PruningSpec, {"ratio": 0.5, "excludes": ["conv"]}, "pruning")
+
+
+def test_the_docstring_tells_of_the_fields_and_the_schema_does_not_repeat_them() -> None:
+    for kind in (PruningSpec, TrainingSpec):
+        told = [name for name, field in kind.model_fields.items() if field.description]
+        assert told
+        assert all(f"        {name}: " in str(kind.__doc__) for name in told)
+        assert "Attributes:" not in kind.model_json_schema()["description"]

@@ -11,8 +11,11 @@ import pytest
 from keras import layers, ops
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.errors import ModelError
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import reach
+from pruning.rules import RULES
+from pruning.rules.context import Context
 from tests.strategies import randomise
 
 
@@ -110,3 +113,38 @@ def test_channels_first_operations_are_planned_alike() -> None:
     first, last = (make_plan(model(axis), spec) for axis in (1, 3))
     assert [group.keep for group in first.groups] == [group.keep for group in last.groups] != []
     assert first.params_after == last.params_after
+
+
+class _Own(layers.Layer):
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.add_weight(shape=(input_shape[-1],), name="scale")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.scale
+
+
+@pytest.mark.parametrize("wrong", ["no list", "two", "long", "rank"])
+def test_a_rule_of_ones_own_that_returns_something_else_is_told(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(context: Context, layer: Any, inputs: Any, outputs: Any) -> Any:
+        labels = context.along(inputs[0], 2)
+        context.weight(layer.scale, 0, labels, "through")
+        laid = labels.reshape(1, 1, -1)
+        return {"no list": laid, "two": [laid, laid], "long": [np.append(laid, laid, axis=2)], "rank": [labels]}[wrong]
+
+    monkeypatch.setitem(RULES, _Own, rule)
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(_Own()(layers.Conv2D(8, 3)(inputs))))
+    with pytest.raises(ModelError, match="The rule for _Own returned no labels for its outputs"):
+        ChannelGraph(model)
+
+
+def test_a_role_that_there_is_none_of_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(context: Context, layer: Any, inputs: Any, outputs: Any) -> Any:
+        labels = context.along(inputs[0], 2)
+        context.weight(layer.scale, 0, labels, "output")  # type: ignore[arg-type]
+        return [labels.reshape(1, 1, -1)]
+
+    monkeypatch.setitem(RULES, _Own, rule)
+    inputs = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match="the roles are out, in, through, scale"):
+        ChannelGraph(keras.Model(inputs, _Own()(layers.Conv2D(8, 3)(inputs))))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from pruning import PruningSpec, make_plan
+from pruning.criteria import DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph
 from pruning.scoring.importance import Scoring
@@ -64,3 +68,35 @@ def test_a_normalisation_without_scale_does_not_count() -> None:
     graph = ChannelGraph(model)
     with pytest.raises(CriterionError, match="No normalisation with a gamma scales the channels of group 'c'"):
         Scoring(graph, "batchnorm_scale", seed=0).keep(graph.groups[0], 1)
+
+
+@pytest.mark.parametrize("observes", ["activations", "gradients", "losses"])
+@pytest.mark.parametrize("keeps", ["channels", "samples", "one for each sample"])
+def test_a_measure_has_a_figure_for_each_sample_and_channel(observes: str, keeps: str) -> None:
+    def measure(self: DataCriterion, observed: Any) -> Any:
+        figures = keras.ops.reshape(observed, (16, -1, observed.shape[-1]))[:, 0]
+        if keeps == "channels":
+            return keras.ops.mean(figures, axis=0)
+        return keras.ops.mean(figures, axis=1, keepdims=keeps != "samples")
+
+    wrong = type("Wrong", (DataCriterion,), {"observes": observes, "measure": measure})
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((16, 4, 4, 1), "float32"), np.ones((16, 2), "float32")
+    with pytest.raises(CriterionError, match=r"shape \(samples, 4\)"):
+        make_plan(model, PruningSpec(criterion=wrong, ratio=0.5), (x, y))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "base"),
+    [
+        ({"__init__": lambda self, factor: None, "score": lambda self, channels: channels.weights}, ScoreCriterion),
+        ({}, ScoreCriterion),
+        ({"measure": lambda self, observed: observed}, DataCriterion),
+        ({"measure": lambda self, observed: observed, "observes": "weather"}, DataCriterion),
+    ],
+    ids=["an argument", "abstract", "no observes", "wrong observes"],
+)
+def test_a_class_that_cannot_be_a_criterion_is_told(attributes: dict[str, Any], base: type) -> None:
+    with pytest.raises(CriterionError, match="The criterion Unusable"):
+        resolve_criterion(type("Unusable", (base,), attributes))

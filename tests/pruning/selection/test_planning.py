@@ -152,3 +152,28 @@ def test_a_plan_says_why(asked: dict[str, Any], whys: list[str]) -> None:
 def test_a_wrong_spec_is_one_of_our_errors() -> None:
     with pytest.raises(SpecError, match="less than 1"):
         make_plan(residual(), {"ratio": 2})
+
+
+def _branch() -> keras.Model:
+    inputs = keras.Input((8, 8, 3))
+    hidden = layers.Conv2D(8, 3, name="conv", use_bias=False)(inputs)
+    hidden = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(hidden))
+    return keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten(name="flat")(hidden)))
+
+
+@pytest.mark.parametrize("field", ["exclude", "freeze"])
+def test_a_layer_that_scales_channels_keeps_them_by_its_name(field: str) -> None:
+    spec = PruningSpec(max_filters_removed=0.5, ratio=0.5, **{field: ["norm"]})
+    with pytest.raises(NothingToPruneError):
+        make_plan(_branch(), spec)
+
+
+def test_numbers_by_layer_go_by_a_layer_that_scales_too() -> None:
+    plan = make_plan(_branch(), PruningSpec(ratio=0.5, min_channels_by_layer={"norm": 6}))
+    assert [len(group.keep) for group in plan.groups] == [6]
+
+
+@pytest.mark.parametrize("field", ["include", "exclude", "freeze"])
+def test_a_pattern_that_matches_only_layers_without_channels_is_told(field: str) -> None:
+    with pytest.raises(SpecError, match=r"neither make nor scale channels.*relu, flat"):
+        make_plan(_branch(), PruningSpec(ratio=0.5, **{field: ["relu|flat"]}))

@@ -139,3 +139,11 @@ def test_several_optimizers_in_one_have_no_rate_to_follow() -> None:
     settings, _ = compiling(made)
     with pytest.raises(SpecError, match="several"):
         settings.compile(made)
+
+
+def test_numbers_that_are_no_two_classes_ask_for_a_loss() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    x = np.zeros((6, 4), "float32")
+    assert "binary_crossentropy" in str(Compiling(model, TrainingSpec(), Data.of((x, np.arange(6) % 2))).notes)
+    with pytest.raises(SpecError, match="There is no loss"):
+        Compiling(model, TrainingSpec(), Data.of((x, np.arange(6) % 3)))

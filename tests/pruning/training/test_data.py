@@ -87,3 +87,10 @@ def test_names_are_checked_against_the_model() -> None:
     model = keras.Model([left, right], keras.layers.Add()([left, right]))
     with pytest.raises(DataError, match=r"x_train\.left, x_train\.right"):
         Data.of((X, Y)).fit_to(model)
+
+
+def test_two_lists_are_inputs_and_outputs_and_two_tuples_are_training_and_validation() -> None:
+    x, y = np.ones((4, 2), "float32"), np.zeros((4, 1), "float32")
+    lists, tuples = Data.of(([x, x], [y, y])), Data.of(((x, y), (x, y)))
+    assert [len(part) for part in (lists.x_train, lists.y_train, lists.x_val, lists.y_val)] == [2, 2, 0, 0]
+    assert [len(part) for part in (tuples.x_train, tuples.y_train, tuples.x_val, tuples.y_val)] == [1, 1, 1, 1]
