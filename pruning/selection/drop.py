@@ -39,7 +39,7 @@ class Drop:
             binding=("max_metric_drop",),
             field="pruning.max_metric_drop",
             received=f"{limit}, and {self}",
-            expected=f"at least {self.value:.4g}",
+            expected=f"a max_metric_drop of at least {self.value:.4g}",
             hint="Remove less in each iteration (num_iterations, ratio), or fine-tune for longer.",
         )
 
