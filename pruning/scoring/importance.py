@@ -118,6 +118,9 @@ class Scoring:
         except PruningError:
             raise
         except Exception as error:
+            own = _own_error_behind(error)
+            if own is not None:
+                raise own from error
             # A user's own criterion may raise anything.
             raise CriterionError(
                 f"{type(self.criterion).__name__} failed on group {group.name!r}.",
@@ -125,6 +128,14 @@ class Scoring:
                 received=f"{type(error).__name__}: {error}",
                 expected=expected,
             ) from error
+
+
+def _own_error_behind(error: BaseException) -> PruningError | None:
+    """Return the error of ours that a backend made another of, such as Keras on JAX while it builds a model."""
+    behind = error.__cause__ or error.__context__
+    while behind is not None and not isinstance(behind, PruningError):
+        behind = behind.__cause__ or behind.__context__
+    return behind
 
 
 class _Share:
