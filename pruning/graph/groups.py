@@ -61,7 +61,7 @@ class ChannelGraph:
         self.channel_of, num_channels, self._reasons = _couple(self.records)
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self._axes_on = self._index()
-        self._groups_on: dict[bytes, tuple[ChannelGroup, ...]] = {}  # Most axes share their labels with others.
+        self._groups_on: dict[int, tuple[ChannelGroup, ...]] = {}  # Most axes share their labels with others.
         self._last_shapes: tuple[bytes, dict[int, list[list[int]]]] = b"", {}
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
@@ -73,11 +73,12 @@ class ChannelGraph:
     def _index(self) -> dict[int, list[WeightAxis]]:
         """Return class → the weight axes on which its channels lie."""
         axes_on: dict[int, list[WeightAxis]] = {}
-        classes: dict[bytes, list[int]] = {}  # Most axes share their labels with others.
+        classes: dict[int, list[int]] = {}  # Most axes share their labels with others.
         for axis in self.axes():
-            key = axis.labels.tobytes()
+            key = id(axis.labels)
             if key not in classes:
-                classes[key] = np.unique(self._class_of[self.channel_of[axis.labels]]).tolist()
+                present = np.bincount(self._class_of[self.channel_of[axis.labels]] + 1)  # From class -1 on.
+                classes[key] = (np.flatnonzero(present) - 1).tolist()
             for number in classes[key]:
                 axes_on.setdefault(number, []).append(axis)
         return axes_on
@@ -135,7 +136,7 @@ class ChannelGraph:
 
     def groups_on(self, axis: WeightAxis) -> tuple[ChannelGroup, ...]:
         """Return the groups with channels on a weight axis, in the order of `groups`."""
-        key = axis.labels.tobytes()
+        key = id(axis.labels)
         if key not in self._groups_on:
             numbers = np.unique(self._group_of[self.channel_of[axis.labels]])
             self._groups_on[key] = tuple(self.groups[number - 1] for number in numbers if number > 0)
@@ -288,7 +289,7 @@ def _partition(records: Records, channel_of: np.ndarray, num_channels: int, reas
         if key in seen or not labels.size:
             continue
         seen.add(key)
-        channels, counts = np.unique(channel_of[labels], return_counts=True)
+        channels, counts = _counted(channel_of[labels])
         old = class_of[channels] * (len(labels) + 1) + counts
         if np.all(old == old[0]):  # What np.unique would say, sooner.
             class_of[channels] = next_class
@@ -299,3 +300,10 @@ def _partition(records: Records, channel_of: np.ndarray, num_channels: int, reas
             next_class += len(parts)
     class_of[fixed] = -1
     return class_of
+
+
+def _counted(channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different channels, ascending, and how often each is there."""
+    if np.all(channels[1:] > channels[:-1]):  # What np.unique would say, sooner.
+        return channels, np.ones(len(channels), dtype=np.int64)
+    return np.unique(channels, return_counts=True)

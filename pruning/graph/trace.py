@@ -180,9 +180,8 @@ def _check_labels(context: Context, labels: Any, shapes: list[Shape]) -> None:
     Raises:
         ModelError: It is not one array of labels for each output.
     """
-    found = [getattr(each, "shape", None) for each in labels] if isinstance(labels, (list, tuple)) else None
-    fits_all = found is not None and len(found) == len(shapes)
-    if not fits_all or not all(_lies(each, shape) for each, shape in zip(found or (), shapes, strict=True)):
+    if not isinstance(labels, list) or len(labels) != len(shapes) or not all(map(_lies, labels, shapes)):
+        found = [getattr(each, "shape", None) for each in labels] if isinstance(labels, (list, tuple)) else None
         raise ModelError(
             f"The rule for {type(context.layer).__name__} returned no labels for its outputs.",
             field="model",
@@ -192,12 +191,11 @@ def _check_labels(context: Context, labels: Any, shapes: list[Shape]) -> None:
         )
 
 
-def _lies(found: Any, shape: Shape) -> bool:
-    return (
-        found is not None
-        and len(found) == len(shape)
-        and all(size in (1, known) for size, known in zip(found, shape, strict=True))
-    )
+def _lies(labels: Any, shape: Shape) -> bool:
+    sizes = getattr(labels, "shape", None)
+    if sizes is None or len(sizes) != len(shape):
+        return False
+    return sizes == shape or all(size in (1, known) for size, known in zip(sizes, shape, strict=True))
 
 
 def _fixed(symbol: Any) -> Tensor:

@@ -154,7 +154,7 @@ class Context:
 
     def tie(self, first: Labels, second: Labels) -> None:
         """Say that two labels live or die together, elementwise with broadcasting."""
-        if first is not second:
+        if first is not second and first.size and second.size:
             self._records.ties.append((first, second, self.path))
 
     def fix(self, labels: Labels, reason: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from pruning.graph.groups import ChannelGraph
+from pruning.rules.parts import variables_of
 
 
 class Costs:
@@ -63,9 +65,10 @@ class _Tables:
         macs: dict[tuple[int, ...], int] = {}
         found: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}
         for _, layer in graph.records.layers.values():
+            variables = variables_of(layer)
             for index, variable in enumerate(graph.counted_variables(layer)):
                 axes, rest = found[id(layer), index] = self._term(graph, layer, index, variable.shape)
-                size_bytes[axes] = size_bytes.get(axes, 0) + rest * variable.item_bytes
+                size_bytes[axes] = size_bytes.get(axes, 0) + rest * _item_bytes(variables[index].dtype)
                 if variable.is_weight:
                     params[axes] = params.get(axes, 0) + rest
         self.uncounted: str | None = None
@@ -95,6 +98,12 @@ class _Tables:
     def axis_sizes(self, widths: np.ndarray) -> np.ndarray:
         sizes: np.ndarray = self._matrix[:, 0] + widths @ self._matrix[:, 1:].T
         return sizes
+
+
+def _item_bytes(dtype: Any) -> int:
+    """Return the bytes of one entry from the number of bits in a name such as `bfloat16`."""
+    bits = re.search(r"\d+", str(dtype))
+    return 1 if bits is None else max(1, int(bits.group()) // 8)
 
 
 class _Terms:
