@@ -88,7 +88,8 @@ Target = Annotated[float, Field(gt=0), AfterValidator(_check_target)]
 
 
 def _without_fields(schema: dict[str, Any]) -> None:
-    schema["description"] = schema["description"].split("\n\nAttributes:")[0]
+    if "description" in schema:  # Not where Python leaves docstrings out.
+        schema["description"] = schema["description"].split("\n\nAttributes:")[0]
 
 
 class _Frozen(BaseModel):
