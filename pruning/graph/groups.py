@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
-from pruning.rules.parts import VariableShape, variable_shapes
+from pruning.rules.parts import VariableShape
 from pruning.rules.records import Labels, Records, WeightAxis
 
 Keep = Mapping[str, np.ndarray]
@@ -188,10 +188,7 @@ class ChannelGraph:
 
     def counted_variables(self, layer: Any) -> list[VariableShape]:
         """Return what is counted of a layer's own variables."""
-        known = self.records.variables
-        if id(layer) not in known:
-            known[id(layer)] = variable_shapes(layer)
-        return known[id(layer)]
+        return self.records.counted(layer)
 
     def _shapes_with(self, stays: np.ndarray) -> dict[int, list[list[int]]]:
         """Return id of each layer → the shapes of its variables; the last answer is remembered."""

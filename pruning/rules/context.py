@@ -11,7 +11,7 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
-from pruning.rules.parts import variable_shapes, variables_of, weights_of
+from pruning.rules.parts import variables_of, weights_of
 from pruning.rules.records import (
     Follow,
     Follower,
@@ -96,8 +96,6 @@ class Context:
     ) -> None:
         self._records = records
         self._index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
-        if id(layer) not in records.variables:
-            records.variables[id(layer)] = variable_shapes(layer)
         self._spoken_of: set[int] = set()
         self._followed: list[tuple[Tensor, int, Labels]] = []
         self._looked_at: list[tuple[Tensor, int, int, Labels]] = []
@@ -178,7 +176,7 @@ class Context:
         if variable is None:
             return
         index = self._index(variable)
-        shape = self._records.variables[id(self.layer)][index].shape
+        shape = self._records.counted(self.layer)[index].shape
         axis %= len(shape)
         if len(labels) != shape[axis]:
             raise LockedError(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pruning.rules.parts import VariableShape
+from pruning.rules.parts import VariableShape, variable_shapes
 
 Labels = np.ndarray
 """Integer array of channel labels, broadcastable to a tensor's shape without the batch axis.
@@ -180,6 +180,12 @@ class Records:
     locked: dict[str, str] = field(default_factory=dict)
     owners: dict[int, Any] = field(default_factory=dict)
     num_labels: int = 1
+
+    def counted(self, layer: Any) -> list[VariableShape]:
+        """Return what is counted of a layer's own variables; Keras is asked once."""
+        if id(layer) not in self.variables:
+            self.variables[id(layer)] = variable_shapes(layer)
+        return self.variables[id(layer)]
 
     def after(self, stays: np.ndarray, copies: Mapping[int, Any]) -> Records:
         """Return the records of the model that surgery made of this one.

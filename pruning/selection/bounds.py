@@ -98,6 +98,8 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
     Raises:
         SpecError: One does not.
     """
+    if not any(spec.patterns.values()):
+        return
     paths = [path for path, _ in graph.records.layers.values()]
     having = dict.fromkeys([*_paths(graph, graph.axes()), *graph.locked])
     for field, patterns in spec.patterns.items():
@@ -118,12 +120,10 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
 
 def _kept_by(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec) -> str | None:
     """Return what keeps a group whole, `None` if nothing does."""
-    for pattern in spec.exclude:
-        if _matches([pattern], graph, group):
-            return f"exclude {pattern!r}"
-    for pattern in spec.freeze:
-        if _matches([pattern], graph, group):
-            return f"freeze {pattern!r}"
+    for field in ("exclude", "freeze"):
+        for pattern in spec.patterns[field]:
+            if _matches([pattern], graph, group):
+                return f"{field} {pattern!r}"
     return "not in include" if spec.include and not _matches(spec.include, graph, group) else None
 
 
