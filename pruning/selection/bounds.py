@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,16 +63,17 @@ def bounds(
         wanted: Group → its width so far without rounding; default: the width it has.
         at_start: Group → its width before the first iteration; default: the width it has.
     """
-    made = []
+    made, has_patterns = [], any(spec.patterns.values())
     for group in graph.groups:
         now = group.num_channels if wanted is None else wanted[group.name]
         first = group.num_channels if at_start is None else at_start[group.name]
-        kept_by = _kept_by(graph, group, spec)
+        paths = _paths(graph, graph.axes(group=group)) if has_patterns else []
+        kept_by = _kept_by(paths, spec)
         if kept_by is not None:
             made.append(Bounds(group, group.num_channels, group.num_channels, 1, 0.0, True, kept_by))
             continue
-        least, says = _least(graph, group, spec, first)
-        made.append(Bounds(group, now, min(now, least), spec.round_to, *_ratio(graph, group, spec), says))
+        least, says = _least(paths, spec, first)
+        made.append(Bounds(group, now, min(now, least), spec.round_to, *_ratio(group, paths, spec), says))
     return made
 
 
@@ -118,20 +119,17 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
                 )
 
 
-def _kept_by(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec) -> str | None:
+def _kept_by(paths: Sequence[str], spec: PruningSpec) -> str | None:
     """Return what keeps a group whole, `None` if nothing does."""
     for field in ("exclude", "freeze"):
         for pattern in spec.patterns[field]:
-            if _matches([pattern], graph, group):
+            if _matches([pattern], paths):
                 return f"{field} {pattern!r}"
-    return "not in include" if spec.include and not _matches(spec.include, graph, group) else None
+    return "not in include" if spec.include and not _matches(spec.include, paths) else None
 
 
-def _matches(patterns: Collection[str], graph: ChannelGraph, group: ChannelGroup) -> bool:
-    """Tell whether a pattern matches a layer that makes or scales a group's channels."""
-    if not patterns:
-        return False
-    return any(re.fullmatch(pattern, path) for path in _paths(graph, graph.axes(group=group)) for pattern in patterns)
+def _matches(patterns: Sequence[str], paths: Sequence[str]) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in patterns for path in paths)
 
 
 def _paths(graph: ChannelGraph, axes: Iterable[WeightAxis]) -> list[str]:
@@ -139,12 +137,12 @@ def _paths(graph: ChannelGraph, axes: Iterable[WeightAxis]) -> list[str]:
     return [graph.records.layers[id(axis.layer)][0] for axis in axes if axis.role != "in"]
 
 
-def _least(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec, num_at_start: int) -> tuple[int, str]:
+def _least(paths: Sequence[str], spec: PruningSpec, num_at_start: int) -> tuple[int, str]:
     """Return the fewest channels that a group may keep, and what says so."""
     by_layer = [
         (least, f"min_channels_by_layer {pattern!r} {least}")
         for pattern, least in spec.min_channels_by_layer.items()
-        if _matches([pattern], graph, group)
+        if _matches([pattern], paths)
     ]
     least, says = max(by_layer, default=(spec.min_channels, f"min_channels {spec.min_channels}"))
     if spec.max_ratio is not None:
@@ -152,12 +150,12 @@ def _least(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec, num_at_s
     return least, says
 
 
-def _ratio(graph: ChannelGraph, group: ChannelGroup, spec: PruningSpec) -> tuple[float | None, bool, str]:
+def _ratio(group: ChannelGroup, paths: Sequence[str], spec: PruningSpec) -> tuple[float | None, bool, str]:
     """Return ratio, whether it is the group's own, and what gives it: a pattern, else the width, else the general one.
 
     The ratio is `None` where a target decides.
     """
-    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if _matches([pattern], graph, group)]
+    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if _matches([pattern], paths)]
     if by_layer:
         ratio, pattern = min(by_layer)
         return ratio, True, f"ratios {pattern!r} {ratio:g}"
