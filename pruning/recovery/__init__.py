@@ -1,0 +1,1 @@
+"""Getting the accuracy back: statistics, reconstruction, fine-tuning."""
