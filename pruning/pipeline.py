@@ -16,6 +16,7 @@ from pruning.measure import file_size_bytes
 from pruning.plan import LayerPlan, PruningPlan, compose
 from pruning.progress import OnProgress, Phase, Progress
 from pruning.proof.verification import Proof, prove
+from pruning.recovery.fitting import History, Recovery
 from pruning.report import PruningReport, Step, StepReport
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import looks_at_data, require_data
@@ -34,7 +35,6 @@ from pruning.surgery.rebuild import copy_model
 from pruning.training.compiling import Compiling
 from pruning.training.data import Data
 from pruning.training.freezing import frozen
-from pruning.training.recovery import History, Recovery
 
 MEASURED_TOLERANCE = {"target_file_bytes": 0.01, "target_latency": 0.05}
 """How far what is measured may lie above a target: by the share of what else is in a file, and by noise."""
@@ -249,8 +249,6 @@ class _Run:
         seed = 1000 * len(self.steps)
         name = f"{step} {self.iteration}" if step == "fine-tuning" else step
         with frozen(model, self.spec.freeze):
-            if step == "fine-tuning":
-                self._recovery.recalibrate(model)
             self.history[name] = self._recovery.train(model, num_epochs, seed, on_epoch)
         self._done_units += num_epochs
         self.measure(step, model, started)
@@ -265,7 +263,7 @@ class _Run:
     ) -> None:
         """Add a row to the report: params, MACs, bytes, metrics."""
         started = self._started if started is None else started
-        metrics = {} if self._recovery is None else self._recovery.evaluate(model)
+        metrics = {} if self._recovery is None else self._measured(model, step)
         row = StepReport(
             step=step,
             iteration=self.iteration if step in ("pruning", "fine-tuning", "restoring") else None,
@@ -281,6 +279,13 @@ class _Run:
         self.steps.append(row)
         figures = {**metrics, "params": float(row.params)} | ({} if row.macs is None else {"macs": float(row.macs)})
         self._tell(_PHASES[step], 0.0, metrics=figures, message=f"{step} measured")
+
+    def _measured(self, model: keras.Model, step: Step) -> dict[str, float]:
+        """Return the metrics of a model, with fresh statistics unless it is measured as it came or was before."""
+        assert self._recovery is not None
+        if step not in ("initial", "restoring"):
+            self._recovery.settle(model, self.spec.freeze)
+        return self._recovery.evaluate(model)
 
     def _note_state(self, before: keras.Model, after: keras.Model) -> None:
         """Note that the optimizer starts afresh if it did not survive the prune."""

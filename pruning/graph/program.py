@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,7 @@ class Program:
         wanted: Iterable[int],
         steps: Sequence[int] | None = None,
         watch: Watch | None = None,
+        training: Collection[int] = (),
     ) -> list[Any]:
         """Run steps in inference mode.
 
@@ -111,6 +112,7 @@ class Program:
             wanted: Numbers of the tensors to return.
             steps: Indices of the steps to run, ascending; `None` runs all.
             watch: Sees, and may replace, what goes into each step.
+            training: Ids of layers and operations that run in training mode instead.
 
         Returns:
             The values of the tensors wanted.
@@ -129,7 +131,7 @@ class Program:
                 for number, replaced in watch(index, {number: seen[number] for number in step.inputs}).items():
                     seen[number] = with_mask(replaced, mask_of(seen[number]))
             args, kwargs = step.node.arguments.fill_in({key: seen[number] for key, number in step.arguments.items()})
-            made = operation_fn(step.node.operation, training=False)(*args, **kwargs)
+            made = operation_fn(step.node.operation, training=id(step.node.operation) in training)(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(made), strict=True))
             for number in (*seen, *step.outputs):
                 if last.get(number, -1) <= index:

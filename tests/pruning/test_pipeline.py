@@ -165,16 +165,16 @@ def test_frozen_layers_are_neither_trained_nor_pruned() -> None:
 
 
 def test_the_last_model_within_the_metrics_drop_is_delivered() -> None:
-    spec = PruningSpec(criterion="l1_norm", ratio=0.3, max_metric_drop=0.05)
+    spec = PruningSpec(criterion="l1_norm", ratio=0.1, include=["expand"], max_metric_drop=0.44)
     training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
     result = prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
     trained = next(step for step in result.report.steps if step.step == "training")
     assert [step.step for step in result.report.steps][-2:] == ["pruning", "restoring"]
     tried, delivered = result.report.steps[-2:]
     assert tried.iteration == delivered.iteration + 1
-    assert trained.metrics["accuracy"] - tried.metrics["accuracy"] > 0.05
-    assert trained.metrics["accuracy"] - delivered.metrics["accuracy"] <= 0.05
-    assert "max_metric_drop 0.05: accuracy went from" in result.report.stopped_because
+    assert trained.metrics["accuracy"] - tried.metrics["accuracy"] > 0.44
+    assert trained.metrics["accuracy"] - delivered.metrics["accuracy"] <= 0.44
+    assert "max_metric_drop 0.44: accuracy went from" in result.report.stopped_because
     assert result.model.count_params() == delivered.params == result.plan.params_after
 
 

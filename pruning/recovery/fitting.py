@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,13 +12,23 @@ import numpy as np
 
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.graph.models import last_layer, require_graph
+from pruning.recovery.schedule import Schedule
+from pruning.recovery.statistics import (
+    refresh_statistics,
+    restore_statistics,
+    statistics_of,
+    trained_normalizations,
+)
 from pruning.spec import TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
+from pruning.training.data import Arrays, Data
+from pruning.training.freezing import frozen
 
-_RECALIBRATION_BATCHES = 10
+_MAX_MEASURED, _MAX_HELD_OUT = 2048, 1024
+_HELD_OUT_SHARE = 0.2
+"""Training samples on which statistics are measured, and others by whose loss they are judged."""
 
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, float, dict[str, float]], None]
@@ -42,10 +52,50 @@ class Recovery:
     def evaluate(self, model: keras.Model) -> dict[str, float]:
         """Return loss and metrics on the validation set; the model is compiled on the way."""
         self._compiling.compile(model)
-        batches = self._validation_batches(model)
+        return self._evaluated(model, self._validation_batches(model))
+
+    def settle(self, model: keras.Model, freeze: Sequence[str] = ()) -> bool:
+        """Measure the statistics of BatchNormalization anew, in place, and keep whichever are better.
+
+        Better is what has the lower loss on training samples on which nothing was measured, so that a model that was
+        trained for long never loses by it. The model is compiled on the way.
+
+        Args:
+            model: Its moving means and variances may change.
+            freeze: Patterns of the layers that stay as they are; so do those that are not trainable.
+
+        Returns:
+            Whether the new statistics are kept.
+
+        Raises:
+            TrainingError: Keras refused the data.
+        """
+        with frozen(model, freeze):
+            normalizations = trained_normalizations(model)
+        if not normalizations:
+            return False
+        measured, held_out = self._measured_and_held_out()
+        self._compiling.compile(model)
+        judged = self._batches(model, held_out)
+        before, loss = statistics_of(normalizations), self._evaluated(model, judged)["loss"]
+        batches = self._batches(model, measured)
+        refresh_statistics(model, normalizations, (batches[index][0] for index in range(len(batches))))
+        refreshed = self._evaluated(model, judged)["loss"]
+        is_better = refreshed < loss or not math.isfinite(loss)
+        if not is_better:
+            restore_statistics(normalizations, before)
+        return is_better
+
+    def _evaluated(self, model: keras.Model, batches: Batches) -> dict[str, float]:
         results = _guarded(lambda: model.evaluate(batches, verbose=0, return_dict=True))
         # A metric that gives a figure for each class is reported as their mean.
         return {name: float(np.mean(value)) for name, value in results.items()}
+
+    def _measured_and_held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of two disjoint random parts of the training samples."""
+        order = np.random.default_rng(self._training.seed).permutation(self._data.num_train)
+        num_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT_SHARE * len(order))))
+        return order[num_held_out : num_held_out + _MAX_MEASURED], order[:num_held_out]
 
     def train(self, model: keras.Model, num_epochs: int, phase_seed: int, on_epoch: OnEpoch) -> History:
         """Train a model in place.
@@ -66,7 +116,7 @@ class Recovery:
         self._compiling.compile(trained)
         batches = self._training_batches(model, phase_seed)
         validation = self._validation_batches(model)
-        schedule = _Schedule(self._training, self._compiling.learning_rate, num_epochs * len(batches))
+        schedule = Schedule(self._training, self._compiling.learning_rate, num_epochs * len(batches))
         watch = _Watch(on_epoch, num_epochs, len(batches))
         fit = {"validation_data": validation, "epochs": num_epochs, "verbose": 0, "shuffle": False}
         history = _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], **fit).history, watch)
@@ -76,32 +126,25 @@ class Recovery:
             self._compiling.compile(model, trained.optimizer, trained.variables)
         return {name: [float(np.mean(value)) for value in values] for name, values in history.items()}
 
-    def recalibrate(self, model: keras.Model) -> None:
-        """Measure the statistics of every BatchNormalization anew, in place, on some training batches.
-
-        After a prune they describe activations that are no more; the moving average of a short
-        fine-tuning would not catch up.
-        """
-        normalizations = [layer for layer in _batch_normalizations(model) if layer.trainable]
-        batches = self._training_batches(model, seed=0, augmented=False)
-        momenta = [layer.momentum for layer in normalizations]
-        for index in range(min(_RECALIBRATION_BATCHES, len(batches)) if normalizations else 0):
-            for layer in normalizations:
-                layer.momentum = index / (index + 1)
-            model(batches[index][0], training=True)
-        for layer, momentum in zip(normalizations, momenta, strict=True):
-            layer.momentum = momentum
-
-    def _training_batches(self, model: keras.Model, seed: int, *, augmented: bool = True) -> Batches:
+    def _training_batches(self, model: keras.Model, seed: int) -> Batches:
         return Batches(
             self._data.x_train,
             self._data.y_train,
             _structures(model),
             batch_size=self._training.batch_size,
             shuffle=True,
-            augmentation=self._training.augmentation if augmented else None,
+            augmentation=self._training.augmentation,
             seed=self._training.seed + seed,
         )
+
+    def _batches(self, model: keras.Model, chosen: np.ndarray) -> Batches:
+        """Return batches of some training samples, neither shuffled nor augmented."""
+
+        def taken(arrays: Arrays) -> Arrays:
+            return {name: array[chosen] for name, array in arrays.items()}
+
+        x, y = taken(self._data.x_train), taken(self._data.y_train)
+        return Batches(x, y, _structures(model), batch_size=max(self._training.batch_size, 128))
 
     def _validation_batches(self, model: keras.Model) -> Batches:
         return Batches(
@@ -127,28 +170,6 @@ class Recovery:
         rebuilt = rebuild(model, edit, unchanged)
         compile_like(rebuilt, model, unchanged)
         return rebuilt.model
-
-
-class _Schedule(keras.callbacks.Callback):
-    """Warm up to the peak learning rate, then follow the schedule to the end of the phase."""
-
-    def __init__(self, training: TrainingSpec, peak: float, num_steps: int) -> None:
-        super().__init__()
-        self._kind, self._peak, self._num_steps = training.learning_rate_schedule, peak, max(num_steps, 1)
-        self._warmup = int(training.warmup_fraction * num_steps)
-        self._step = 0
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.model.optimizer.learning_rate = self.rate(self._step)
-        self._step += 1
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate at a step of the phase, counted from 0."""
-        if step < self._warmup:
-            return self._peak * (step + 1) / self._warmup
-        share = (step - self._warmup) / max(self._num_steps - self._warmup, 1)
-        factors = {"constant": 1.0, "linear": 1 - share, "cosine": (1 + math.cos(math.pi * share)) / 2}
-        return self._peak * factors[self._kind]
 
 
 class _Watch(keras.callbacks.Callback):
@@ -187,11 +208,6 @@ class _Watch(keras.callbacks.Callback):
         except Exception as error:
             self.failure = error
             raise
-
-
-def _batch_normalizations(model: keras.Model) -> list[Any]:
-    layers = model._flatten_layers(include_self=False)
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def _structures(model: keras.Model) -> tuple[Any, Any]:

@@ -1,0 +1,65 @@
+"""The moving statistics of BatchNormalization, measured anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.graph.program import Program
+from pruning.weights import read_weights
+
+
+def trained_normalizations(model: keras.Model) -> list[Any]:
+    """Return the BatchNormalization layers whose statistics training would change, nested ones too."""
+    layers = model._flatten_layers(include_self=False)
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+
+
+def refresh_statistics(model: keras.Model, normalizations: Sequence[Any], batches: Iterable[Any]) -> None:
+    """Measure the statistics of some BatchNormalization layers anew, in place.
+
+    After a prune they describe activations that are no more, and after a short training the moving averages have
+    not caught up with the weights. Here they become the plain mean over all batches. Everything else runs in inference
+    mode: dropout would change the variances.
+
+    Source: Wu & Johnson 2021, Rethinking "Batch" in BatchNorm, arXiv:2105.07576, "precise BatchNorm".
+
+    Args:
+        model: A functional or Sequential model.
+        normalizations: The layers that are measured.
+        batches: Inputs of the model; no targets.
+    """
+    program = Program(model)
+    measured = {id(layer) for layer in normalizations}
+    training = {id(step.node.operation) for step in program.steps if measured & _parts(step.node.operation)}
+    momenta = [layer.momentum for layer in normalizations]
+    for index, inputs in enumerate(batches):
+        for layer in normalizations:
+            layer.momentum = index / (index + 1)
+        values = dict(zip(program.inputs, program.standardize(keras.tree.flatten(inputs)), strict=True))
+        program.run(values, program.outputs, training=training)
+    for layer, momentum in zip(normalizations, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def statistics_of(normalizations: Sequence[Any]) -> list[np.ndarray]:
+    """Return copies of the moving means and variances."""
+    return [read_weights(variable).copy() for variable in _variables(normalizations)]
+
+
+def restore_statistics(normalizations: Sequence[Any], statistics: Sequence[np.ndarray]) -> None:
+    """Give back what `statistics_of` returned."""
+    for variable, value in zip(_variables(normalizations), statistics, strict=True):
+        variable.assign(value)
+
+
+def _variables(normalizations: Sequence[Any]) -> list[Any]:
+    return [variable for layer in normalizations for variable in (layer.moving_mean, layer.moving_variance)]
+
+
+def _parts(operation: Any) -> set[int]:
+    """Return the ids of a layer and of those that it holds."""
+    return {id(part) for part in operation._flatten_layers()} if isinstance(operation, keras.Layer) else set()
