@@ -95,7 +95,7 @@ def prune(
         ModelError: The model has no graph that can be traced.
         NothingToPruneError: No channel can be removed.
         SpecError: A spec is not valid, a pattern matches no layer, or Keras does not know a name.
-        InfeasibleError: A target cannot be reached, or already the first prune costs more than `max_metric_drop`.
+        InfeasibleError: A target cannot be reached, or no prune leaves the metric within `max_metric_drop`.
         DataError: The data does not fit the model.
         TrainingError: Training diverged.
         CriterionError: The criterion returned something unusable.
@@ -172,6 +172,7 @@ class _Run:
         reference = self.steps[-1].metrics
         wanted: Mapping[str, int] = self._baseline.widths
         count = self._iterations.count or MAX_ITERATIONS
+        good, drop = (model, self.plan, self.iteration), None
         for index in range(count):
             extent = self._iterations.extent(index, self.plan.num_channels_after, wanted)
             selection = plan_prune(graph, self.spec, extent, self._calibration(model))
@@ -180,9 +181,8 @@ class _Run:
                 is_final = extent.scale > 0 and extent.at_most == self._iterations.goals
                 if is_final and wanted == before:
                     self.stopped_because = self._missed(self._nothing_goes())
-                    return model
+                    break
                 continue
-            last = model, self.plan, self.iteration
             self.iteration = index + 1
             self._tell("pruning", _SCORING_UNITS if looks_at_data(self.spec.criterion) else 0.0)
             started = time.monotonic()
@@ -196,25 +196,32 @@ class _Run:
             self._done_units += 1
             self.measure("pruning", model, started, proof, plan.layers)
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)
-            if self._watched is not None and self.spec.max_metric_drop is not None:
-                drop = self._watched.drop(reference, self.steps[-1].metrics)
-                if drop.value > self.spec.max_metric_drop:
-                    return self._go_back(drop, *last)
-            if self._reached_limit():
-                return model
-        self.stopped_because = self._missed(f"all {count} iterations are done")
-        return model
+            is_reached = self._reached_limit()
+            drop = self._excess(reference)
+            if drop is None:
+                good = model, self.plan, self.iteration
+            if is_reached or (drop is not None and self._iterations.count is None):
+                break  # A fixed number of iterations goes on: what one costs the next may win back.
+        else:
+            self.stopped_because = self._missed(f"all {count} iterations are done")
+        return model if drop is None else self._go_back(drop, *good)
+
+    def _excess(self, reference: Mapping[str, float]) -> Drop | None:
+        """Return the drop of the watched metric where it is larger than the spec allows."""
+        if self._watched is None or self.spec.max_metric_drop is None:
+            return None
+        drop = self._watched.drop(reference, self.steps[-1].metrics)
+        return drop if drop.value > self.spec.max_metric_drop else None
 
     def _go_back(self, drop: Drop, model: keras.Model, plan: PruningPlan, iteration: int | None) -> keras.Model:
         """Deliver what was before the prune that cost too much."""
         limit = f"max_metric_drop {self.spec.max_metric_drop:g}"
         if iteration is None:
             raise drop.infeasible(limit)
-        self.stopped_because = self._missed(
-            f"{limit}: {drop} in iteration {self.iteration}; the model of iteration {iteration} is delivered"
-        )
+        because = f"{limit}: {drop} in iteration {self.iteration}; the model of iteration {iteration} is delivered"
         self.plan, self.iteration = plan, iteration
         self.measure("restoring", model, time.monotonic())
+        self.stopped_because = self._missed(because)
         return model
 
     def _calibration(self, model: keras.Model) -> Calibration | None:

@@ -32,9 +32,9 @@ class Drop:
     value: float
 
     def infeasible(self, limit: str) -> InfeasibleError:
-        """Return the error for a drop that is too large from the first prune on."""
+        """Return the error for a drop that was too large after every prune."""
         return InfeasibleError(
-            "Already the first prune costs more of the metric than is allowed.",
+            "No prune leaves the metric within what is allowed.",
             nearest={self.metric: self.after},
             binding=("max_metric_drop",),
             field="pruning.max_metric_drop",

@@ -178,10 +178,36 @@ def test_the_last_model_within_the_metrics_drop_is_delivered() -> None:
     assert result.model.count_params() == delivered.params == result.plan.params_after
 
 
+def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first iterations cost the last ones win back."""
+    accuracies = iter([0.9, 0.5, 0.6, 0.89])
+    monkeypatch.setattr(
+        "pruning.pipeline.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
+    )
+    spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
+    result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
+    assert result.report.stopped_because == "target_params 0.5 is reached"
+    assert result.report.after.iteration == 3
+
+
+def test_the_last_good_iteration_is_delivered_if_the_last_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.9, 0.89, 0.6, 0.7, 0.89])
+    monkeypatch.setattr(
+        "pruning.pipeline.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
+    )
+    spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
+    result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
+    assert [step.step for step in result.report.steps][-1] == "restoring"
+    assert result.report.after.iteration == 1
+    assert result.report.after.params == result.model.count_params() == result.plan.params_after
+    assert "accuracy went from 0.9000 to 0.7000 in iteration 3" in result.report.stopped_because
+    assert "target_params 0.5 missed" in result.report.stopped_because
+
+
 def test_a_first_prune_that_costs_too_much_is_infeasible() -> None:
     spec = PruningSpec(criterion="l1_norm", ratio=0.99, max_metric_drop=0.01, metric="accuracy")
     training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
-    with pytest.raises(InfeasibleError, match="first prune") as caught:
+    with pytest.raises(InfeasibleError, match="No prune") as caught:
         prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
     assert caught.value.binding == ("max_metric_drop",)
 
