@@ -1,0 +1,81 @@
+"""Targets in the form that a loss takes, after checking labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pruning.errors import DataError
+from pruning.training.keras_names import loss_name
+
+_ENTRYWISE = ("categorical_crossentropy", "mean_squared_error", "mean_absolute_error")
+"""Losses that compare targets and outputs entry by entry."""
+
+
+def fit_target(target: np.ndarray, shape: tuple[int | None, ...], loss: Any, name: str, field: str) -> np.ndarray:
+    """Return the targets of one output in the form that its loss takes.
+
+    Args:
+        target: Shape `(num_samples, ...)`.
+        shape: The output's, without the batch axis.
+        loss: The loss of this output: a name, function, object or config.
+        name: The output's, for errors.
+        field: Where the targets came from, for errors.
+
+    Returns:
+        The targets themselves, or one-hot vectors of shape `(num_samples, num_classes)` for `categorical_crossentropy`.
+
+    Raises:
+        DataError: Labels lie outside the model's outputs, or targets have the wrong shape.
+    """
+    kind = loss_name(loss)
+    if not shape or shape[-1] is None:
+        return target
+    if kind == "sparse_categorical_crossentropy":
+        _check_labels(target[target != _ignored_class(loss)], shape[-1], field)
+    elif kind == "categorical_crossentropy" and _holds_labels(target, shape):
+        _check_labels(target, shape[-1], field)
+        return np.eye(shape[-1], dtype=np.float32)[target.reshape(-1).astype(np.int64)]
+    elif kind == "binary_crossentropy" and (target.min() < 0 or target.max() > 1):
+        raise DataError(
+            "The targets of binary_crossentropy are no probabilities.",
+            field=field,
+            received=f"numbers from {target.min()} to {target.max()}",
+            expected="numbers from 0 to 1",
+        )
+    elif kind in _ENTRYWISE and not _matches(target, shape):
+        raise DataError(
+            f"The targets do not fit output {name!r}.",
+            field=field,
+            received=f"targets of shape {target.shape[1:]}",
+            expected=f"targets of shape {shape}",
+        )
+    return target
+
+
+def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
+    if target.size == 0:
+        return
+    low, high = target.min(), target.max()
+    if low < 0 or high >= num_classes or (target.dtype.kind == "f" and np.any(target != np.floor(target))):
+        raise DataError(
+            "Labels lie outside the model's outputs.",
+            field=field,
+            received=f"labels from {low} to {high}",
+            expected=f"whole numbers from 0 to {num_classes - 1}",
+            hint="Number the classes from 0, or give the model as many outputs as there are classes.",
+        )
+
+
+def _matches(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return None in shape or target.shape[1:] == shape or (target.ndim == 1 and shape == (1,))
+
+
+def _holds_labels(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return len(shape) == 1 and target.size == len(target) and shape[0] != 1
+
+
+def _ignored_class(loss: Any) -> int | None:
+    options = loss.get("config") if isinstance(loss, dict) else vars(loss) if hasattr(loss, "__dict__") else None
+    return options.get("ignore_class") if isinstance(options, dict) else None
