@@ -22,7 +22,7 @@ from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import looks_at_data, require_data
 from pruning.selection.bounds import check_patterns, require_prunable
 from pruning.selection.costs import Costs
-from pruning.selection.drop import Drop, WatchedMetric
+from pruning.selection.drop import Drop, WatchedMetric, shortfall
 from pruning.selection.feasibility import require_reachable
 from pruning.selection.goals import measure_baseline
 from pruning.selection.iterations import MAX_ITERATIONS, Iterations
@@ -311,7 +311,9 @@ class _Run:
         return size
 
     def finish(self, model: keras.Model) -> None:
-        """Compile the model for delivery and say that the work is done."""
+        """Compile the model for delivery, note if it is far from what it was, and say that the work is done."""
+        before = [row for row in self.steps if row.step in ("initial", "training")][-1]
+        self.notes += filter(None, [shortfall(self.spec, before.metrics, self.steps[-1].metrics)])
         if self._compiling is not None:
             self._compiling.compile_for_delivery(model)
         self._done_units = self._units()

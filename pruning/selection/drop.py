@@ -15,6 +15,10 @@ _HIGHER_IS_BETTER = {"acc", "io_u", "binary_io_u", "mean_io_u", "one_hot_io_u", 
 """Metrics that Keras does not make from their names alone."""
 
 
+_FAR = 0.05
+"""A drop of a metric that the report speaks of: five points of accuracy."""
+
+
 @dataclass(frozen=True)
 class Drop:
     """A metric before pruning and after a prune.
@@ -74,6 +78,30 @@ class WatchedMetric:
         """Compare two measurements."""
         worse = before[self.name] - after[self.name]
         return Drop(self.name, before[self.name], after[self.name], worse if self._higher_is_better else -worse)
+
+
+def shortfall(spec: PruningSpec, before: Mapping[str, float], after: Mapping[str, float]) -> str | None:
+    """Return a line for the report where a model is far below what it was before pruning, else `None`.
+
+    Far is more than `max_metric_drop`, or five points of a share such as accuracy where that is not given.
+    """
+    if not before:
+        return None
+    name = spec.metric or next((name for name in before if not _is_loss(name)), "loss")
+    if spec.max_metric_drop is None and not _is_share(name, before):
+        return None
+    drop = WatchedMetric(spec.model_copy(update={"metric": name}), before).drop(before, after)
+    if not drop.value > (_FAR if spec.max_metric_drop is None else spec.max_metric_drop):
+        return None
+    return (
+        f"the delivered model is far below the one before pruning: {drop}; fine-tune for longer "
+        "(fine_tuning_epochs, post_training_epochs), divide the way over more iterations (num_iterations), or "
+        "remove less"
+    )
+
+
+def _is_share(name: str, measured: Mapping[str, float]) -> bool:
+    return name.endswith(("accuracy", "acc")) and 0 <= measured.get(name, -1) <= 1
 
 
 def _is_loss(name: str) -> bool:

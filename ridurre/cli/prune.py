@@ -104,6 +104,8 @@ def prune(
         else:
             report = _on_service(url, model, data, target, name, training_options, pruning_options, console)
         console.print(before_after(report))
+        for note in report.get("notes", ()):
+            console.print(literal(f"Note: {note}"), soft_wrap=True)
         console.print(literal(f"{'Overwrote' if overwritten else 'Wrote'} {target}"), soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 JOB_ID = "job_1"
 REPORT = {
+    "notes": ["the labels were one-hot encoded"],
     "schema_version": 1,
     "steps": [
         {"step": "initial", "params": 1000, "macs": 5000, "file_bytes": 9000, "metrics": {"accuracy": 0.5}},

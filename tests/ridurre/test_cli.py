@@ -55,7 +55,15 @@ def test_prune_ends_with_a_table_and_the_model(run: Run, model: Path, tmp_path: 
     result = run("prune", model, "--data", "digits", "--criterion", "kmeans", "--target-params", "0.36", "--out", out)
     assert result.exit_code == 0, result.output
     assert out.read_bytes() == ARTIFACTS["pruned.keras"]
-    for text in (JOB_ID, "pruning, iteration 1/2", "1,000", "400", "-60.0 %", "+0.2500"):
+    for text in (
+        JOB_ID,
+        "pruning, iteration 1/2",
+        "1,000",
+        "400",
+        "-60.0 %",
+        "+0.2500",
+        "Note: the labels were one-hot",
+    ):
         assert text in result.output
 
 
