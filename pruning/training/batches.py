@@ -23,6 +23,8 @@ class Batches(keras.utils.PyDataset):
         shuffle: Draw a new order for each epoch.
         augmentation: Random changes to images; `None` for validation.
         seed: Seed of order and augmentation.
+        first_epoch: The epoch to start with, counted from 0: a training that goes on after an interruption
+            sees the batches that it would have seen without.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self._x, self._y = x, y
         self._structures = structures
         self._batch_size = batch_size
         self._augmentation = augmentation if augmentation != Augmentation() else None
-        self._seed, self._epoch = seed, 0
+        self._seed, self._epoch = seed, first_epoch
         self._num_samples = len(next(iter(x.values())))
         self._shuffle = shuffle
         self._order = self._draw()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,19 @@ def test_the_same_seed_gives_the_same_order() -> None:
     assert epoch(Batches(X, Y, (0, 0), batch_size=3, shuffle=True, seed=5)) == epoch(
         Batches(X, Y, (0, 0), batch_size=3, shuffle=True, seed=5)
     )
+
+
+def test_an_interrupted_training_goes_on_with_the_batches_that_it_would_have_seen() -> None:
+    images = {"": np.random.default_rng(0).integers(0, 255, (10, 6, 6, 1), "uint8")}
+    options: dict[str, Any] = {"batch_size": 4, "shuffle": True, "seed": 3}
+    options["augmentation"] = Augmentation(horizontal_flip=True, crop=2)
+    whole = Batches(images, Y, (0, 0), **options)
+    whole.on_epoch_end()
+    whole.on_epoch_end()
+    resumed = Batches(images, Y, (0, 0), first_epoch=2, **options)
+    for index in range(len(whole)):
+        for expected, received in zip(whole[index], resumed[index], strict=True):
+            np.testing.assert_array_equal(received, expected)
 
 
 def test_several_arrays_are_packed_as_the_model_takes_them() -> None:
