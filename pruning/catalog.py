@@ -64,6 +64,18 @@ BUILT_IN: dict[str, CriterionEntry] = {
             source="Li et al. 2017, arXiv:1608.08710",
         ),
         CriterionEntry(
+            name="folded_norm",
+            path="pruning.criteria.folded_norm:FoldedNorm",
+            summary="Keep the channels whose filters, with their BatchNormalization folded in, have the largest norm.",
+            source="Li et al. 2017, arXiv:1608.08710, on filters folded as in Jacob et al. 2018, arXiv:1712.05877",
+        ),
+        CriterionEntry(
+            name="coupled_norm",
+            path="pruning.criteria.coupled_norm:CoupledNorm",
+            summary="Keep the channels with the largest weights, both those that make and those that read them.",
+            source="Fang et al. 2023, arXiv:2301.12900",
+        ),
+        CriterionEntry(
             name="geometric_median",
             path="pruning.criteria.geometric_median:GeometricMedian",
             summary="Remove the channels whose filters lie nearest the geometric median of all.",
@@ -92,6 +104,13 @@ BUILT_IN: dict[str, CriterionEntry] = {
             path="pruning.criteria.taylor:Taylor",
             summary="Keep the channels whose removal would change the loss most, to first order.",
             source="Molchanov et al. 2019, arXiv:1906.10771",
+            needs_data=True,
+        ),
+        CriterionEntry(
+            name="jacobian",
+            path="pruning.criteria.jacobian:Jacobian",
+            summary="Keep the channels whose weights, layer by layer, change the loss most to first order.",
+            source="Chen et al. 2025, arXiv:2508.05521",
             needs_data=True,
         ),
         CriterionEntry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, final
@@ -13,7 +13,7 @@ import numpy as np
 
 from pruning.errors import CriterionError
 
-Observes = Literal["activations", "gradients", "losses"]
+Observes = Literal["activations", "gradients", "members", "losses"]
 """What a criterion on data is given: see `DataCriterion`."""
 
 
@@ -32,6 +32,8 @@ class Channels:
     seed: int
     _read_filters: Callable[[], Sequence[np.ndarray]] = field(repr=False)
     _read_scales: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    _read_coupled: Callable[[], Iterable[np.ndarray]] | None = field(default=None, repr=False)
+    _read_folded: Callable[[], Iterable[np.ndarray]] | None = field(default=None, repr=False)
     _measure: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     @cached_property
@@ -77,14 +79,26 @@ class Channels:
         A temporary of the size of VGG16's first dense kernel, or one that does not fit the processor's cache, costs
         more than the sum that needs it. Blocks are short enough to be summed in float32.
         """
-        for filters in self._filters:
-            for start in range(0, filters.shape[1], num_features):
-                block = filters[:, start : start + num_features]
-                yield block.astype(np.promote_types(np.float32, block.dtype), copy=False)
+        return _blocks(self._filters, num_features)
+
+    def coupled_blocks(self, num_features: int = 256) -> Iterator[np.ndarray]:
+        """Yield all coupled weights in the same way: what makes the channels, scales them and reads them."""
+        return _blocks(self._filters if self._read_coupled is None else self._read_coupled(), num_features)
+
+    def folded_blocks(self, num_features: int = 256) -> Iterator[np.ndarray]:
+        """Yield the filters in the same way, each with the BatchNormalization behind it folded in."""
+        return _blocks(self._filters if self._read_folded is None else self._read_folded(), num_features)
 
     def generator(self) -> np.random.Generator:
         """Return a random generator of the group's own, so that no group depends on another's draws."""
         return np.random.default_rng([self.seed, zlib.crc32(self.name.encode())])
+
+
+def _blocks(parts: Iterable[np.ndarray], num_features: int) -> Iterator[np.ndarray]:
+    for weights in parts:
+        for start in range(0, weights.shape[1], num_features):
+            block = weights[:, start : start + num_features]
+            yield block.astype(np.promote_types(np.float32, block.dtype), copy=False)
 
 
 class Criterion(abc.ABC):
@@ -149,6 +163,9 @@ class DataCriterion(ScoreCriterion):
             `"activations"`: the channels as they are read, Keras tensors of shape `(samples, *positions, channels)`.
             `"gradients"`: the derivative of each sample's loss with respect to a factor on the channel where it is
             read, which is the sum of activation times gradient; NumPy, shape `(samples, channels)`.
+            `"members"`: the derivative with respect to a factor on all weights that one layer has for the channel,
+            which is the sum of weight times gradient; NumPy, shape `(samples, channels)`. The figures of all layers
+            that make, normalise or read the channels are summed.
             `"losses"`: how much the loss grows without the channel; NumPy, shape `(samples, channels)`.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_cr
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.rules.parts import variables_of
 from pruning.scoring.calibration import Calibration, OnShare
+from pruning.scoring.group_weights import coupled, filters, folded_filters, normalisations_behind, scales
+from pruning.scoring.members import measure_members, member_views
 from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, views
 from pruning.scoring.removal import measure_removals
-from pruning.weights import read_weights
 
 
 class Scoring:
@@ -91,8 +92,14 @@ class Scoring:
             self._seed,
             lambda: filters(self._graph, group),
             lambda: scales(self._graph, group),
+            lambda: coupled(self._graph, group),
+            lambda: folded_filters(self._graph, group, self._normalised_by),
             (lambda: self._measure(group)) if isinstance(self.criterion, DataCriterion) else None,
         )
+
+    @cached_property
+    def _normalised_by(self) -> dict[int, Any]:
+        return normalisations_behind(self._graph)
 
     def _measure(self, group: ChannelGroup) -> np.ndarray:
         """Measure all groups in one pass, when the first is asked for; the removal of channels group by group."""
@@ -108,8 +115,7 @@ class Scoring:
                 self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
         if group.name not in self._measured:
             # Raises: it says why nothing was seen.
-            find = gated_views if criterion.observes == "gradients" else views
-            find(self._graph, Program(self._graph.model), group)
+            _VIEWS[criterion.observes](self._graph, Program(self._graph.model), group)
         return self._measured[group.name]
 
     def _guarded(self, group: ChannelGroup, ask: Callable[[], np.ndarray], expected: str) -> np.ndarray:
@@ -151,7 +157,12 @@ class _Share:
         self._on_share((self._before + share * self._own) / self._all)
 
 
-_MEASURES = {"activations": measure_activations, "gradients": measure_gradients}
+_MEASURES = {"activations": measure_activations, "gradients": measure_gradients, "members": measure_members}
+_VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], Any]] = {
+    "activations": views,
+    "gradients": gated_views,
+    "members": member_views,
+}
 
 
 def looks_at_data(criterion: Any) -> bool:
@@ -174,27 +185,3 @@ def require_data(criterion: Any, has_data: bool) -> None:
             expected="training samples, with targets",
             hint="Give data, or choose a criterion that needs only the weights.",
         )
-
-
-def filters(graph: ChannelGraph, group: ChannelGroup) -> list[np.ndarray]:
-    """Return the filters of each layer that makes a group's channels, shapes `(num_channels, features)`.
-
-    Only kernels count; a bias is no part of a filter.
-    """
-    parts = []
-    for axis in graph.axes("out", group):
-        variable = variables_of(axis.layer)[axis.variable_index]
-        weights = np.moveaxis(read_weights(variable), axis.axis, -1)
-        weights = weights.reshape(-1, weights.shape[-1]).T
-        rows = graph.rows(axis, group)
-        whole = rows.size == len(weights) and np.array_equal(rows.reshape(-1), np.arange(len(weights)))
-        parts.append((weights if whole else weights[rows]).reshape(group.num_channels, -1))
-    return parts
-
-
-def scales(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
-    """Return the factors by which normalisations scale a group's channels, shape `(num_channels, n)`."""
-    parts = [np.zeros((group.num_channels, 0))]
-    for axis in graph.axes("scale", group):
-        parts.append(read_weights(variables_of(axis.layer)[axis.variable_index])[graph.rows(axis, group)])
-    return np.concatenate(parts, axis=1)

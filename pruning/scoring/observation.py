@@ -83,7 +83,7 @@ def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolde
         found.setdefault(key, View(index, tensor, place.axis + 1, positions))
     for axis in graph.axes("in", group):
         if axis.inner or id(axis.layer) not in seen_in:
-            raise _unseen(graph, group, axis.layer, "are read inside")
+            raise unseen(graph, group, axis.layer, "are read inside")
     return list(found.values())
 
 
@@ -95,11 +95,12 @@ def gated_views(graph: ChannelGraph, program: Program, group: ChannelGroup) -> l
     """
     for place in graph.records.looks:
         if graph.positions(place.labels, group).size and (_reduces(place) or _enters_twice(graph, program, place)):
-            raise _unseen(graph, group, place.layer, "are made one value by")
+            raise unseen(graph, group, place.layer, "are made one value by")
     return views(graph, program, group)
 
 
-def _unseen(graph: ChannelGraph, group: ChannelGroup, layer: Any, happens: str) -> CriterionError:
+def unseen(graph: ChannelGraph, group: ChannelGroup, layer: Any, happens: str) -> CriterionError:
+    """Return the error that says in which layer a group's channels are out of sight."""
     path = graph.records.layers[id(layer)][0]
     return CriterionError(
         f"The channels of group {group.name!r} {happens} layer {path!r}, where they cannot be seen.",
@@ -186,33 +187,56 @@ def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Me
     """
     program = Program(graph.model)
     unread, visible = _parted(_visible(graph, program, gated_views))
-    if not visible:
-        return unread
+    return unread | measure_gates(graph, program, visible, calibration, measure)
+
+
+def measure_gates(
+    graph: ChannelGraph,
+    program: Program,
+    gated_groups: list[tuple[ChannelGroup, list[View]]],
+    calibration: Calibration,
+    measure: Measure,
+) -> Sums:
+    """Return the mean of a measure of the derivatives of each sample's loss with respect to gates.
+
+    Args:
+        graph: The traced model.
+        program: Its steps.
+        gated_groups: For each gate the group, and where it lies; a group's gates are measured one by one and summed.
+        calibration: The samples.
+        measure: What is made of the derivatives.
+
+    Raises:
+        SpecError: There is no loss, and none can be inferred.
+    """
+    if not gated_groups:
+        return {}
     size = batch_size(program, calibration)
-    gated = Gated(graph.model, program, visible, size, calibration.loss())
+    gated = Gated(graph.model, program, gated_groups, size, calibration.loss())
     # With this rate, and gates that are 0, a step leaves the negative gradients in them.
     gated.compile(
         keras.optimizers.SGD(1.0),
         loss=lambda target, losses: ops.sum(losses),
         jit_compile=keras.backend.backend() == "jax",
     )
-    means = Means([group for group, _ in visible], calibration)
+    means = Means([group for group, _ in gated_groups], calibration)
     for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
         for gate in gated.gates:
             gate.assign(np.zeros(gate.shape))
         gated.train_on_batch({"x": tuple(x), "y": tuple(y)}, np.zeros(size))
         means.add(count, [measure(-ops.convert_to_numpy(gate).astype(np.float64)) for gate in gated.gates])
-    return unread | means.result()
+    return means.result()
 
 
 class Means:
-    """Means over samples, group by group, summed in float64.
+    """Means over samples, group by group, summed in float64; figures of a group that comes twice are added.
 
     Attributes:
         num_samples: Samples that were added so far.
     """
 
     def __init__(self, groups: Sequence[ChannelGroup], calibration: Calibration) -> None:
+        self._names = [group.name for group in groups]
         self._sums = {group.name: np.zeros(group.num_channels) for group in groups}
         self._calibration = calibration
         self.num_samples = 0
@@ -223,7 +247,7 @@ class Means:
         Raises:
             CriterionError: There is not a figure for each sample and channel.
         """
-        for name, each in zip(self._sums, figures, strict=True):
+        for name, each in zip(self._names, figures, strict=True):
             array, num_channels = np.asarray(each), len(self._sums[name])
             if array.ndim != 2 or array.shape[1] != num_channels or len(array) < count:
                 raise CriterionError(
@@ -284,12 +308,12 @@ class Gated(keras.Model):
     Args:
         model: The model.
         program: Its steps.
-        visible: Groups, and where their channels are read.
+        visible: Groups, and where the gates on their channels lie; one gate for each entry.
         batch_size: Samples in a batch.
         loss: `(targets, outputs) -> loss of each sample`.
 
     Attributes:
-        gates: For each group one of shape `(batch_size, num_channels)`.
+        gates: For each entry one of shape `(batch_size, num_channels)`.
     """
 
     def __init__(
@@ -341,10 +365,7 @@ class Gated(keras.Model):
         }
 
     def _through_gates(self, index: int, number: int, tensor: Any) -> Any:
-        by_axis: dict[int, list[tuple[int, View]]] = {}
-        for group, view in self._seen[index, number]:
-            by_axis.setdefault(view.axis, []).append((group, view))
-        for axis, on_axis in by_axis.items():
+        for axis, on_axis in _side_by_side(self._seen[index, number]):
             tensor = tensor * (1 + ops.cast(self._factors(tensor, axis, on_axis), tensor.dtype))
         return tensor
 
@@ -362,6 +383,19 @@ class Gated(keras.Model):
         shape = [1] * len(tensor.shape)
         shape[0], shape[axis] = self.gates[0].shape[0], size
         return ops.reshape(factors, shape)
+
+
+def _side_by_side(seen: list[tuple[int, View]]) -> list[tuple[int, list[tuple[int, View]]]]:
+    """Return the views of a tensor axis by axis; those that lie over each other on an axis come in turn."""
+    rounds: list[tuple[int, list[tuple[int, View]]]] = []
+    for gate, view in seen:
+        for axis, views in rounds:
+            if axis == view.axis and not any(np.isin(view.positions, other.positions).any() for _, other in views):
+                views.append((gate, view))
+                break
+        else:
+            rounds.append((view.axis, [(gate, view)]))
+    return rounds
 
 
 def batch_size(program: Program, calibration: Calibration) -> int:

@@ -10,8 +10,9 @@ from pruning.criteria import Channels, ScoreCriterion, resolve_criterion
 
 
 def channels(weights: np.ndarray, *, name: str = "group", seed: int = 0) -> Channels:
-    """Return channels with these filters, shape `(num_channels, features)`, which scale them as well."""
-    return Channels(name, len(weights), seed, lambda: [weights], lambda: weights)
+    """Return channels with these filters, shape `(num_channels, features)`, which scale and read them as well."""
+    filters = lambda: [weights]  # noqa: E731 - one thing, read in three ways.
+    return Channels(name, len(weights), seed, filters, lambda: weights, filters, filters)
 
 
 class CriterionContract:

@@ -123,6 +123,18 @@ def test_batchnorm_scale_refuses_a_group_without_one() -> None:
         resolve_criterion("batchnorm_scale").select(Channels("dense_1", 3, 0, lambda: [np.ones((3, 1))]), 2)
 
 
+def test_coupled_norm_by_hand() -> None:
+    made, read = np.array([[1.0, 2.0], [3.0, 0.0]]), np.array([[4.0], [-1.0]])
+    seen = Channels("group", 2, 0, lambda: [made], _read_coupled=lambda: [made, read])
+    np.testing.assert_allclose(resolve_criterion("coupled_norm").score(seen), [1 + 4 + 16, 9 + 1])
+
+
+def test_folded_norm_by_hand() -> None:
+    kernel, factors = np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([[0.5], [-7.0]])
+    seen = Channels("group", 2, 0, lambda: [kernel], _read_folded=lambda: [kernel * factors])
+    np.testing.assert_allclose(resolve_criterion("folded_norm").score(seen), [2.5, 7])
+
+
 def test_lamp_by_hand() -> None:
     # Squared norms 1, 4, 9, 4: of the two 4s the first counts as the larger.
     weights = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [-2.0, 0.0]])
@@ -160,7 +172,9 @@ def test_similar_filters_by_its_definition() -> None:
         assert sorted(kept.tolist()) == left
 
 
-@pytest.mark.parametrize("name", ["similar_filters", "geometric_median", "l1_norm", "lamp"])
+@pytest.mark.parametrize(
+    "name", ["similar_filters", "geometric_median", "l1_norm", "lamp", "coupled_norm", "folded_norm"]
+)
 def test_filters_that_are_nan_are_refused(name: str) -> None:
     with pytest.raises(CriterionError):
         resolve_criterion(name).select(channels(np.full((4, 2), np.nan)), 2)

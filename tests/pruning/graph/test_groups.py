@@ -9,7 +9,7 @@ from keras import layers
 
 from pruning.errors import ModelError
 from pruning.graph.groups import ChannelGraph
-from pruning.scoring.importance import filters
+from pruning.scoring.group_weights import filters
 from tests.pruning.models import residual
 
 

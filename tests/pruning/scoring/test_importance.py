@@ -70,7 +70,7 @@ def test_a_normalisation_without_scale_does_not_count() -> None:
         Scoring(graph, "batchnorm_scale", seed=0).keep(graph.groups[0], 1)
 
 
-@pytest.mark.parametrize("observes", ["activations", "gradients", "losses"])
+@pytest.mark.parametrize("observes", ["activations", "gradients", "members", "losses"])
 @pytest.mark.parametrize("keeps", ["channels", "samples", "one for each sample"])
 def test_a_measure_has_a_figure_for_each_sample_and_channel(observes: str, keeps: str) -> None:
     def measure(self: DataCriterion, observed: Any) -> Any:

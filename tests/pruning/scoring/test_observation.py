@@ -143,6 +143,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 # Found with TensorFlow; the tests on other backends have to find the same.
 ORDERS: dict[str, dict[str, list[int]]] = {
     "taylor": {"left": [1, 2, 3, 0], "right": [2, 0, 1], "nested/inside": [2, 0, 3, 4, 1]},
+    "jacobian": {"left": [1, 2, 3, 0], "right": [2, 0, 1], "nested/inside": [2, 0, 3, 4, 1]},
     "mean_activation": {"left": [2, 3, 0, 1], "right": [2, 0, 1], "nested/inside": [2, 3, 0, 4, 1]},
     "apoz": {"left": [2, 0, 1, 3], "right": [2, 0, 1], "nested/inside": [2, 3, 0, 4, 1]},
     "hrank": {"left": [0, 1, 3, 2], "right": [2, 0, 1], "nested/inside": [2, 3, 0, 4, 1]},
