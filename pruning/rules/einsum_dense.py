@@ -22,7 +22,7 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
     """
     tensor = single(inputs)
     rank, out_rank = len(tensor.shape), len(outputs[0])
-    equation = _Equation(layer.equation, rank, out_rank)
+    equation = Equation(layer.equation, rank, out_rank)
     kernel = stored(context, layer, "kernel")
     measures = measures_inputs(layer)
     varies = [size > 1 for size in tensor.labels.shape]
@@ -64,7 +64,7 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
     return [labels]
 
 
-def _lie(context: Context, layer: Any, equation: _Equation, letter: str, labels: Labels, role: Role) -> None:
+def _lie(context: Context, layer: Any, equation: Equation, letter: str, labels: Labels, role: Role) -> None:
     """Lay labels along a letter of kernel, bias and `output_shape`."""
     if letter in equation.kernel:
         context.weight(layer._kernel, equation.kernel.index(letter), labels, role)
@@ -79,7 +79,7 @@ def _lie(context: Context, layer: Any, equation: _Equation, letter: str, labels:
         context.width("output_shape", labels, index=index)
 
 
-class _Equation:
+class Equation:
     """An equation such as `...ab,bc->...ac`, with the axes of a tensor, without the batch axis, for its letters.
 
     Axes under the ellipsis are named by digits.
