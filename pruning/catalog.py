@@ -135,6 +135,13 @@ BUILT_IN: dict[str, CriterionEntry] = {
             needs_data=True,
         ),
         CriterionEntry(
+            name="reconstruction",
+            path="pruning.criteria.reconstruction:ReconstructionCost",
+            summary="Remove, one after the other, the channels that the others can best make up for.",
+            source="Meng et al. 2024, arXiv:2403.12983",
+            needs_data=True,
+        ),
+        CriterionEntry(
             name="oracle",
             path="pruning.criteria.oracle:Oracle",
             summary="Remove the channels without which the loss grows least, each tried out.",

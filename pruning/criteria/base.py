@@ -13,8 +13,24 @@ import numpy as np
 
 from pruning.errors import CriterionError
 
-Observes = Literal["activations", "gradients", "members", "losses"]
+Observes = Literal["activations", "gradients", "members", "losses", "readings"]
 """What a criterion on data is given: see `DataCriterion`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A kernel that reads the channels of a group, and how what it reads goes together on the samples.
+
+    Attributes:
+        products: `XᵀX` of what the kernel is multiplied by, about the mean if an offset takes the mean, float64, shape
+            `(blocks, inputs, inputs)`; each block of outputs has inputs of its own, as in a grouped convolution.
+        weights: The kernel, float64, shape `(blocks, inputs, outputs)`.
+        rows: Which inputs of every block come from each channel, shape `(num_channels, n)`.
+    """
+
+    products: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -167,6 +183,8 @@ class DataCriterion(ScoreCriterion):
             which is the sum of weight times gradient; NumPy, shape `(samples, channels)`. The figures of all layers
             that make, normalise or read the channels are summed.
             `"losses"`: how much the loss grows without the channel; NumPy, shape `(samples, channels)`.
+            `"readings"`: a list with a `Reading` for each kernel that reads the channels, summed over the samples; for
+            this `measure` returns a figure for each channel, shape `(channels,)`.
     """
 
     observes: ClassVar[Observes]

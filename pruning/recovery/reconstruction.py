@@ -12,10 +12,10 @@ import numpy as np
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program, Step
 from pruning.recovery.frontier import Frontier, Move, moves
-from pruning.recovery.gram import Gram
-from pruning.recovery.linear import Linear, linears
-from pruning.recovery.offsets import Offsets
 from pruning.rules.parts import variables_of
+from pruning.scoring.gram import Gram, applied
+from pruning.scoring.linear import Linear, linears
+from pruning.scoring.offsets import Offsets
 from pruning.training.data import Arrays
 from pruning.weights import read_weights
 
@@ -189,10 +189,10 @@ class _Solver:
             for original, small in self._frontier.chunks(number, other):
                 chosen = places[done : done + len(original)]
                 done += len(original)
-                made = products(linear.columns(original, chosen), teacher)
+                made = applied(linear.columns(original, chosen), teacher)
                 targets = factor * made.reshape(len(made), -1)[:, kept]
                 read = cut.columns(small, chosen).astype(np.float64)
-                gram.add(read, targets - products(read, weights), targets)
+                gram.add(read, targets - applied(read, weights), targets)
         return gram
 
     def _places(self, num_positions: int) -> np.ndarray:
@@ -215,9 +215,3 @@ class _Solver:
                 kernel = np.compress(self._stays[axis.labels], kernel, axis=axis.axis)
         scale = self._graph.records.scales.get((id(layer), index))
         return cut.layout.matrices(kernel)[:, 0], 1.0 if scale is None else scale.factor(self._stays)
-
-
-def products(columns: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return columns `(positions, blocks, inputs)` times matrices, shape `(positions, blocks, outputs)`."""
-    made: np.ndarray = (columns.transpose(1, 0, 2) @ matrices).transpose(1, 0, 2)
-    return made

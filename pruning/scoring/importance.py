@@ -17,6 +17,7 @@ from pruning.scoring.calibration import Calibration, OnShare
 from pruning.scoring.group_weights import coupled, filters, folded_filters, normalisations_behind, scales
 from pruning.scoring.members import measure_members, member_views
 from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, views
+from pruning.scoring.readings import linear_views, measure_readings
 from pruning.scoring.removal import measure_removals
 
 
@@ -157,11 +158,17 @@ class _Share:
         self._on_share((self._before + share * self._own) / self._all)
 
 
-_MEASURES = {"activations": measure_activations, "gradients": measure_gradients, "members": measure_members}
+_MEASURES = {
+    "activations": measure_activations,
+    "gradients": measure_gradients,
+    "members": measure_members,
+    "readings": measure_readings,
+}
 _VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], Any]] = {
     "activations": views,
     "gradients": gated_views,
     "members": member_views,
+    "readings": linear_views,
 }
 
 

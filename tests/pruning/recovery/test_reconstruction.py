@@ -12,8 +12,9 @@ from keras import layers
 
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program
-from pruning.recovery.linear import LINEAR, linears
-from pruning.recovery.reconstruction import Reconstruction, products, reconstruct
+from pruning.recovery.reconstruction import Reconstruction, reconstruct
+from pruning.scoring.gram import applied
+from pruning.scoring.linear import LINEAR, linears
 from pruning.surgery.cutting import prune_channels
 from tests.pruning.models import same, values
 
@@ -153,7 +154,7 @@ def test_columns_times_matrices_are_what_the_layer_makes(
         if linear.layer.bias is not None:
             linear.layer.bias.assign(np.zeros(linear.layer.bias.shape))
         places = np.tile(np.arange(linear.num_positions(read.shape)), (3, 1))
-        made = products(linear.columns(read, places), linear.layout.matrices(np.asarray(linear.kernel)))
+        made = applied(linear.columns(read, places), linear.layout.matrices(np.asarray(linear.kernel)))
         wanted = np.asarray(keras.ops.convert_to_numpy(linear.layer(read)))
         if isinstance(linear.layer, layers.EinsumDense):  # Its equation may order the axes in another way.
             made, wanted = np.sort(made.reshape(-1)), np.sort(wanted.reshape(-1))

@@ -65,6 +65,14 @@ class Gram:
         self._residual_squares += np.square(residuals).sum(axis=0)
         self._target_squares += np.square(targets).sum(axis=0)
 
+    def products(self, centred: bool) -> np.ndarray:
+        """Return the sums of products of the inputs, perhaps about their means, shape `(blocks, inputs, inputs)`."""
+        if not centred:
+            return self._products
+        mean = self._inputs / max(self._count, 1)
+        centred_products: np.ndarray = self._products - self._count * mean[:, :, np.newaxis] * mean[:, np.newaxis, :]
+        return centred_products
+
     def solve(self, ridge: float, centred: bool) -> Solution:
         """Return the change of the kernel that leaves the least squared residuals.
 
@@ -72,10 +80,10 @@ class Gram:
             ridge: Penalty on the squared change, as a share of the mean of the products' diagonal.
             centred: Whether there is an offset that can take the difference of the means.
         """
-        count, products, mixed, squares = max(self._count, 1), self._products, self._mixed, self._residual_squares
+        count, mixed, squares = max(self._count, 1), self._mixed, self._residual_squares
+        products = self.products(centred)
         mean_input, mean_residual = self._inputs / count, self._residuals / count
         if centred:
-            products = products - count * mean_input[:, :, np.newaxis] * mean_input[:, np.newaxis, :]
             mixed = mixed - count * mean_input[:, :, np.newaxis] * mean_residual[:, np.newaxis, :]
             squares = squares - count * np.square(mean_residual)
         change = np.stack([_ridge(*pair, ridge) for pair in zip(products, mixed, strict=True)])
@@ -92,3 +100,9 @@ def _ridge(products: np.ndarray, mixed: np.ndarray, ridge: float) -> np.ndarray:
         return np.zeros_like(mixed)  # Inputs that never vary say nothing.
     solved: np.ndarray = linalg.solve(products + penalty * np.eye(len(products)), mixed, assume_a="pos")
     return solved
+
+
+def applied(columns: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Return columns `(positions, blocks, inputs)` times matrices, shape `(positions, blocks, outputs)`."""
+    made: np.ndarray = (columns.transpose(1, 0, 2) @ matrices).transpose(1, 0, 2)
+    return made
