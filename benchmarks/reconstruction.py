@@ -28,6 +28,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.recovery.matching import match
 from pruning.recovery.reconstruction import reconstruct
 from pruning.recovery.statistics import refresh_statistics, trained_normalizations
+from pruning.spec import Augmentation
 from pruning.surgery.cutting import kept_channels, prune_channels
 from pruning.training.data import Data
 from worker.datasets import load_builtin, load_image_folder
@@ -36,6 +37,8 @@ RATIOS = (0.2, 0.3, 0.45)
 """Of ResNet-20's channels, so that 64 %, 49 % and 31 % of the parameters are left."""
 
 BATCH = 256
+
+AUGMENTATION = Augmentation(horizontal_flip=True, crop=4)
 
 Row = dict[str, Any]
 
@@ -123,7 +126,7 @@ def measured(model: keras.Model, spec: PruningSpec, data: Data, num_epochs: int)
         "layers": {each.path: [each.error_before, each.error_after] for each in done.layers},
     }
     if num_epochs:
-        matching = match(graph, small, data.x_train, num_epochs=num_epochs)
+        matching = match(graph, small, data.x_train, num_epochs=num_epochs, augmentation=AUGMENTATION)
         row |= {"matched": accuracy(small.model, data), "matching_seconds": matching.seconds}
     return row
 

@@ -14,15 +14,13 @@ from pruning.graph.program import Program, Step
 from pruning.recovery.frontier import Frontier, Move, moves
 from pruning.rules.parts import variables_of
 from pruning.scoring.gram import Gram, applied
-from pruning.scoring.linear import Linear, linears
+from pruning.scoring.linear import MOST_GRAM_BYTES, MOST_POSITIONS, Linear, linears, positions
 from pruning.scoring.offsets import Offsets
 from pruning.training.data import Arrays
 from pruning.weights import read_weights
 
-_POSITIONS = 40
 _CHUNK = 64
 _FRONTIER_BYTES = 2**31
-_GRAM_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def reconstruct(
     *,
     seed: int = 0,
     ridge: float = 1e-4,
-    num_positions: int = _POSITIONS,
+    num_positions: int = MOST_POSITIONS,
     chunk: int = _CHUNK,
     frontier_bytes: int = _FRONTIER_BYTES,
 ) -> Reconstruction:
@@ -128,7 +126,7 @@ def _readers(graph: ChannelGraph, stays: np.ndarray) -> dict[int, Any]:
 
 def _reads_removed(graph: ChannelGraph, stays: np.ndarray, step: Step, linear: Linear) -> bool:
     index = _index(step.node.operation, linear.kernel)
-    return linear.layout.gram_bytes <= _GRAM_BYTES and any(
+    return linear.layout.gram_bytes <= MOST_GRAM_BYTES and any(
         not stays[axis.labels].all()
         for axis in graph.axes_of(step.node.operation)
         if axis.variable_index == index and axis.axis in linear.read_axes
@@ -184,7 +182,8 @@ class _Solver:
         gram = Gram(*weights.shape)
         for step, pruned, linear, cut in calls:
             number, other = step.arguments[id(linear.argument)], pruned.arguments[id(cut.argument)]
-            places = self._places(linear.num_positions(self._frontier.shape(number)))
+            count = linear.num_positions(self._frontier.shape(number))
+            places = positions(count, self._frontier.num_samples, self._random, self._num_positions)
             done = 0
             for original, small in self._frontier.chunks(number, other):
                 chosen = places[done : done + len(original)]
@@ -194,13 +193,6 @@ class _Solver:
                 read = cut.columns(small, chosen).astype(np.float64)
                 gram.add(read, targets - applied(read, weights), targets)
         return gram
-
-    def _places(self, num_positions: int) -> np.ndarray:
-        """Return for each sample the positions that are looked at, shape `(samples, n)`."""
-        num_samples = self._frontier.num_samples
-        if num_positions <= self._num_positions:
-            return np.tile(np.arange(num_positions), (num_samples, 1))
-        return self._random.integers(num_positions, size=(num_samples, self._num_positions))
 
     def _kept(self, layer: Any, linear: Linear, cut: Linear) -> tuple[np.ndarray, float]:
         """Return which outputs of the original's matrices stay, and what surgery multiplied them by.

@@ -17,6 +17,12 @@ from pruning.weights import read_weights
 
 Sizes = tuple[int, ...]
 
+MOST_POSITIONS = 40
+"""Positions of one sample that are looked at: they are much alike, and more samples say more."""
+
+MOST_GRAM_BYTES = 2**30
+"""Products of inputs that are held at most."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -83,6 +89,15 @@ class Linear:
     num_positions: Callable[[Sizes], int]
     columns: Callable[[np.ndarray, np.ndarray], np.ndarray]
     made_along: int | None = -1
+
+
+def positions(
+    num_positions: int, num_samples: int, random: np.random.Generator, most: int = MOST_POSITIONS
+) -> np.ndarray:
+    """Return for each sample the positions that are looked at, shape `(samples, n)`: all, or `most` random ones."""
+    if num_positions <= most:
+        return np.tile(np.arange(num_positions), (num_samples, 1))
+    return random.integers(num_positions, size=(num_samples, most))
 
 
 def linears(node: Any) -> list[Linear]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,10 @@ from pruning.graph.program import Program
 from pruning.rules.parts import variables_of
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.gram import Gram
-from pruning.scoring.linear import Linear, linears
+from pruning.scoring.linear import MOST_GRAM_BYTES, Linear, linears, positions
 from pruning.scoring.observation import Measure, Sums, View, batch_size, unseen, views
 from pruning.scoring.offsets import Offsets
 from pruning.weights import read_weights
-
-_POSITIONS = 40
-_GRAM_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def measure_readings(graph: ChannelGraph, calibration: Calibration, measure: Mea
             linear_views(graph, program, group)
             own = [kernel for kernel in kernels if _rows(graph, kernel, group).size]
             more = {id(kernel): kernel.linear.layout.gram_bytes for kernel in own if id(kernel) not in taken}
-            if taken and sum(taken.values()) + sum(more.values()) > _GRAM_BYTES:
+            if taken and sum(taken.values()) + sum(more.values()) > MOST_GRAM_BYTES:
                 passes.append({})
                 taken, more = {}, {id(kernel): kernel.linear.layout.gram_bytes for kernel in own}
             taken |= more
@@ -71,7 +68,7 @@ def measure_readings(graph: ChannelGraph, calibration: Calibration, measure: Mea
     groups, offsets = {group.name: group for group in graph.groups}, Offsets(graph)
     for own_kernels in passes:
         needed = {id(kernel): kernel for own in own_kernels.values() for kernel in own}
-        sums = _summed(graph, program, list(needed.values()), calibration)
+        sums = _summed(program, list(needed.values()), calibration)
         grams = dict(zip(needed, sums, strict=True))
         for name, own in own_kernels.items():
             readings = [_reading(graph, program, kernel, grams[id(kernel)], groups[name], offsets) for kernel in own]
@@ -89,7 +86,7 @@ def linear_views(graph: ChannelGraph, program: Program, group: ChannelGroup) -> 
     for view in seen:
         step = program.steps[view.step]
         reading = [linear for linear in linears(step.node) if step.arguments[id(linear.argument)] == view.tensor]
-        if not reading or any(linear.layout.gram_bytes > _GRAM_BYTES for linear in reading):
+        if not reading or any(linear.layout.gram_bytes > MOST_GRAM_BYTES for linear in reading):
             raise unseen(graph, group, step.node.operation, "are read in a way that is not summed up by")
     return seen
 
@@ -133,7 +130,7 @@ def _reading(
     return Reading(gram.products(offset is not None), weights, _rows(graph, kernel, group))
 
 
-def _summed(graph: ChannelGraph, program: Program, kernels: Sequence[_Kernel], calibration: Calibration) -> list[Gram]:
+def _summed(program: Program, kernels: Sequence[_Kernel], calibration: Calibration) -> list[Gram]:
     """Return the products of what kernels read, over all their calls, at some random positions of each sample."""
     random = np.random.default_rng(0)
     grams = [Gram(*kernel.linear.layout.sizes[:2], 0) for kernel in kernels]
@@ -141,33 +138,24 @@ def _summed(graph: ChannelGraph, program: Program, kernels: Sequence[_Kernel], c
     for kernel, gram in zip(kernels, grams, strict=True):
         for index, linear in kernel.calls.items():
             at.setdefault(index, []).append((linear, gram))
+    places: dict[int, np.ndarray] = {}
     done, count = 0, 0
 
     def watch(index: int, tensors: dict[int, Any]) -> dict[int, Any]:
         for linear, gram in at.get(index, ()):
             tensor = keras.ops.convert_to_numpy(tensors[program.steps[index].arguments[id(linear.argument)]])
             tensor = np.asarray(tensor, dtype=np.float32)[:count]
-            num_positions = linear.num_positions(tensor.shape)
-            few = num_positions <= _POSITIONS
-            places = (
-                np.tile(np.arange(num_positions), (count, 1))
-                if few
-                else random.integers(num_positions, size=(count, _POSITIONS))
-            )
-            columns = linear.columns(tensor, places).astype(np.float64)
+            if id(linear) not in places:  # For all samples at once, so that the size of a batch does not matter.
+                num_positions = linear.num_positions(tensor.shape)
+                places[id(linear)] = positions(num_positions, calibration.num_samples, random)
+            columns = linear.columns(tensor, places[id(linear)][done : done + count]).astype(np.float64)
             nothing = np.zeros((*columns.shape[:2], 0))
             gram.add(columns, nothing, nothing)
         return {}
 
-    for count, (x,) in _batches(calibration, program):
-        values = dict(
-            zip(program.inputs, program.standardize([keras.ops.convert_to_tensor(each) for each in x]), strict=True)
-        )
-        program.run(values, [], program.last_step(at), watch)
+    for count, (x,) in calibration.batches(batch_size(program, calibration), calibration.x):
+        tensors = program.standardize([keras.ops.convert_to_tensor(each) for each in x])
+        program.run(dict(zip(program.inputs, tensors, strict=True)), [], program.last_step(at), watch)
         done += count
         calibration.on_share(done / calibration.num_samples)
     return grams
-
-
-def _batches(calibration: Calibration, program: Program) -> Iterator[tuple[int, list[list[np.ndarray]]]]:
-    return calibration.batches(batch_size(program, calibration), calibration.x)

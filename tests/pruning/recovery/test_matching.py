@@ -11,6 +11,7 @@ from keras import layers
 
 from pruning.graph.groups import ChannelGraph
 from pruning.recovery.matching import match
+from pruning.spec import Augmentation
 from pruning.surgery.cutting import prune_channels
 from tests.pruning.models import same, values
 
@@ -45,8 +46,9 @@ def test_outputs_come_nearer_to_the_originals(last: str, batch_size: int | None)
     assert not same(cut, values(small.model))
 
 
-def test_the_whole_network_has_nothing_to_learn() -> None:
+@pytest.mark.parametrize("augmentation", [None, Augmentation(horizontal_flip=True, crop=1)])
+def test_the_whole_network_has_nothing_to_learn(augmentation: Augmentation | None) -> None:
     graph = ChannelGraph(network("softmax"))
     small = prune_channels(graph, graph.stays({}))
     images = np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype(np.float32)
-    assert match(graph, small, {"image": images}, num_epochs=1).losses[0] < 1e-6
+    assert match(graph, small, {"image": images}, num_epochs=1, augmentation=augmentation).losses[0] < 1e-6

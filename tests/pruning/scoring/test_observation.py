@@ -147,6 +147,7 @@ ORDERS: dict[str, dict[str, list[int]]] = {
     "mean_activation": {"left": [2, 3, 0, 1], "right": [2, 0, 1], "nested/inside": [2, 3, 0, 4, 1]},
     "apoz": {"left": [2, 0, 1, 3], "right": [2, 0, 1], "nested/inside": [2, 3, 0, 4, 1]},
     "hrank": {"left": [0, 1, 3, 2], "right": [2, 0, 1], "nested/inside": [2, 3, 0, 4, 1]},
+    "reconstruction": {"left": [2, 3, 1, 0], "right": [2, 0, 1], "nested/inside": [2, 3, 4, 0, 1]},
     "oracle": {"left": [3, 0, 1, 2], "right": [0, 2, 1], "nested/inside": [0, 1, 4, 2, 3]},
 }
 
