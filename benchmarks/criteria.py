@@ -33,7 +33,7 @@ from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
 from pruning.surgery.cutting import kept_channels, prune_channels
 
-NUM_TRAIN, NUM_VAL, NUM_REFRESH = 4096, 2000, 1024
+NUM_TRAIN, NUM_VAL, NUM_REFRESH = 4096, 1000, 1024
 NUM_CALIBRATION = {"oracle": 256}
 """Samples of criteria that do not get `NUM_REFRESH` of them."""
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="zip of images in class folders, for a model file")
     parser.add_argument("--criteria", nargs="*", default=list(CRITERIA), choices=list(CRITERIA), metavar="NAME")
     parser.add_argument("--macs", nargs="*", type=float, default=[0.7, 0.5], help="shares that are left")
-    parser.add_argument("--steps", type=int, default=32, help="of fine-tuning, 128 samples each")
+    parser.add_argument("--steps", type=int, default=16, help="of fine-tuning, 128 samples each; 0 leaves it out")
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--json", type=Path, default=Path("var/criteria.json"))
     arguments = parser.parse_args()
@@ -126,9 +126,11 @@ def stages(network: Network, graph: ChannelGraph, stays: np.ndarray, arguments: 
             variable.assign(value)
     network.refresh(model, NUM_REFRESH)
     figures["statistics"] = network.accuracy(model)
-    network.fine_tune(model, arguments.steps, arguments.learning_rate)
-    network.refresh(model, NUM_REFRESH)
-    return figures | {"fine_tuned": network.accuracy(model)}
+    if arguments.steps:
+        network.fine_tune(model, arguments.steps, arguments.learning_rate)
+        network.refresh(model, NUM_REFRESH)
+        figures["fine_tuned"] = network.accuracy(model)
+    return figures
 
 
 def show(name: str, found: dict[str, Any]) -> None:
