@@ -37,9 +37,6 @@ NUM_TRAIN, NUM_VAL, NUM_REFRESH = 4096, 1000, 1024
 NUM_CALIBRATION = {"oracle": 256}
 """Samples of criteria that do not get `NUM_REFRESH` of them."""
 
-ACROSS_GROUPS: dict[str, Any] = dict.fromkeys(("lamp", "taylor", "jacobian", "oracle"), "none")
-"""Normalisation of criteria whose figures can be compared between groups as they are; of others it is the default."""
-
 STAGES = ("as_cut", "statistics", "reconstructed", "fine_tuned")
 
 
@@ -61,6 +58,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="zip of images in class folders, for a model file")
     parser.add_argument("--criteria", nargs="*", default=list(CRITERIA), choices=list(CRITERIA), metavar="NAME")
     parser.add_argument("--macs", nargs="*", type=float, default=[0.7, 0.5], help="shares that are left")
+    parser.add_argument("--normalisation", default="mean", help="of importances, for the ranking over all groups")
     parser.add_argument("--steps", type=int, default=16, help="of fine-tuning, 128 samples each; 0 leaves it out")
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--json", type=Path, default=Path("var/criteria.json"))
@@ -97,10 +95,9 @@ def measured(network: Network, name: str, seed: int, arguments: argparse.Namespa
         criterion = Known(graph, name, seed, calibration)
     seconds = time.process_time() - started
     for scope in ("local", "global") if CRITERIA[name].ranks else ("local",):
-        normalisation = ACROSS_GROUPS.get(name, "mean")
         for share in arguments.macs:
             spec = PruningSpec(
-                criterion=criterion, scope=scope, normalisation=normalisation, target_macs=share, seed=seed
+                criterion=criterion, scope=scope, normalisation=arguments.normalisation, target_macs=share, seed=seed
             )
             plan = make_plan(network.model, spec)
             stays = graph.stays(kept_channels(graph, plan))
