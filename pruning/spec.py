@@ -278,12 +278,25 @@ class PruningSpec(_Frozen):
 
 
 class Augmentation(_Frozen):
-    """Random changes to training images; inputs of other rank are refused."""
+    """Random changes to training images; inputs of other rank are refused.
+
+    Masks of the images' height and width move with them; what comes in from beyond the edge is 0, in images and masks.
+    """
 
     horizontal_flip: bool = False
     vertical_flip: bool = False
     crop: int = Field(default=0, ge=0, le=256, description="Pad by this many pixels, then crop back at random.")
     shift: float = Field(default=0.0, ge=0, lt=1, description="Shift by up to this fraction of height and width.")
+    targets: Literal["auto", "unchanged"] = Field(
+        default="auto",
+        description="auto moves masks with the images, leaves labels and single numbers alone, and refuses what could "
+        "be places in the image, such as keypoints; unchanged leaves all targets alone.",
+    )
+
+    @property
+    def moves(self) -> bool:
+        """Whether images are flipped or shifted at all."""
+        return self.horizontal_flip or self.vertical_flip or self.crop > 0 or self.shift > 0
 
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]

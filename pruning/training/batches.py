@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.errors import SpecError
 from pruning.spec import Augmentation
+from pruning.training.augmentation import Motion, moving_targets
 from pruning.training.data import Arrays
 
 
@@ -21,10 +21,13 @@ class Batches(keras.utils.PyDataset):
         structures: The model's input and output structures, into which the arrays are packed.
         batch_size: Samples in a batch.
         shuffle: Draw a new order for each epoch.
-        augmentation: Random changes to images; `None` for validation.
+        augmentation: Random changes to images, and to masks with them; `None` for validation.
         seed: Seed of order and augmentation.
         first_epoch: The epoch to start with, counted from 0: a training that goes on after an interruption
             sees the batches that it would have seen without.
+
+    Raises:
+        SpecError: The augmentation does not suit the arrays.
     """
 
     def __init__(
@@ -43,7 +46,10 @@ class Batches(keras.utils.PyDataset):
         self._x, self._y = x, y
         self._structures = structures
         self._batch_size = batch_size
-        self._augmentation = augmentation if augmentation != Augmentation() else None
+        self._augmentation = augmentation if augmentation is not None and augmentation.moves else None
+        self._moving: frozenset[str] = frozenset()
+        if self._augmentation is not None:
+            self._moving = moving_targets(x, y, self._augmentation)
         self._seed, self._epoch = seed, first_epoch
         self._num_samples = len(next(iter(x.values())))
         self._shuffle = shuffle
@@ -58,7 +64,9 @@ class Batches(keras.utils.PyDataset):
         y = {name: array[chosen] for name, array in self._y.items()}
         if self._augmentation is not None:
             generator = np.random.default_rng([self._seed, self._epoch, index])
-            x = {name: augment(array, self._augmentation, generator) for name, array in x.items()}
+            motion = Motion.draw(self._augmentation, len(chosen), generator)
+            x = {name: motion.apply(array) for name, array in x.items()}
+            y = {name: motion.apply(array) if name in self._moving else array for name, array in y.items()}
         return self._pack(self._structures[0], x), self._pack(self._structures[1], y)
 
     def on_epoch_end(self) -> None:
@@ -77,41 +85,3 @@ class Batches(keras.utils.PyDataset):
         if not self._shuffle:
             return np.arange(self._num_samples)
         return np.random.default_rng([self._seed, self._epoch]).permutation(self._num_samples)
-
-
-def augment(images: np.ndarray, augmentation: Augmentation, generator: np.random.Generator) -> np.ndarray:
-    """Flip, crop and shift images at random, each by itself.
-
-    Args:
-        images: Shape `(num_images, height, width, channels)`.
-        augmentation: What to do.
-        generator: Source of randomness.
-
-    Raises:
-        SpecError: The inputs are no images.
-    """
-    if images.ndim != 4:
-        raise SpecError(
-            "Augmentation needs images.",
-            field="training.augmentation",
-            received=f"inputs of shape {images.shape[1:]}",
-            expected="inputs of shape (height, width, channels)",
-            hint="Leave augmentation out, or augment the data before uploading it.",
-        )
-    images = images.copy()
-    num_images, height, width, _ = images.shape
-    if augmentation.horizontal_flip:
-        flipped = generator.random(num_images) < 0.5
-        images[flipped] = images[flipped, :, ::-1]
-    if augmentation.vertical_flip:
-        flipped = generator.random(num_images) < 0.5
-        images[flipped] = images[flipped, ::-1]
-    rows = augmentation.crop + round(augmentation.shift * height)
-    columns = augmentation.crop + round(augmentation.shift * width)
-    if rows or columns:
-        padded = np.pad(images, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
-        tops = generator.integers(0, 2 * rows + 1, num_images)
-        lefts = generator.integers(0, 2 * columns + 1, num_images)
-        for i, (top, left) in enumerate(zip(tops, lefts, strict=True)):
-            images[i] = padded[i, top : top + height, left : left + width]
-    return images

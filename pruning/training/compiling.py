@@ -15,6 +15,7 @@ from pruning.implicit_masks import mask_of
 from pruning.spec import TrainingSpec
 from pruning.surgery.optimizer_state import carry_exclusions, carry_over, has_state
 from pruning.surgery.rebuild import fresh, fresh_compile_arguments
+from pruning.training.augmentation import moving_targets
 from pruning.training.data import Data
 from pruning.training.keras_names import built, config_of, loss_name, wanted_loss, wanted_metrics, wanted_optimizer
 from pruning.training.learning_rate import rate_of, with_rate
@@ -156,7 +157,9 @@ class Compiling:
 
         Raises:
             DataError: Labels lie outside the model's outputs, or targets have the wrong shape.
+            SpecError: The augmentation does not suit the data.
         """
+        moving_targets(data.x_train, data.y_train, self._training.augmentation)
         return replace(
             data,
             y_train={name: self._fit_target(name, y, "y_train") for name, y in data.y_train.items()},

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
-from pruning.errors import SpecError
 from pruning.spec import Augmentation
-from pruning.training.batches import Batches, augment
+from pruning.training.batches import Batches
 
 X, Y = {"": np.arange(10)[:, None]}, {"": np.arange(10)}
 
@@ -51,35 +49,3 @@ def test_several_arrays_are_packed_as_the_model_takes_them() -> None:
     (first, second), labels = batches[0]
     np.testing.assert_array_equal(second, first * 2)
     np.testing.assert_array_equal(labels, Y[""])
-
-
-@pytest.fixture
-def images() -> np.ndarray:
-    return np.arange(1, 2 * 3 * 4 + 1, dtype="uint8").reshape(2, 3, 4, 1)
-
-
-def test_flips(images: np.ndarray) -> None:
-    flipped = augment(images, Augmentation(horizontal_flip=True, vertical_flip=True), np.random.default_rng(0))
-    for before, after in zip(images, flipped, strict=True):
-        assert any(np.array_equal(after, view) for view in (before, before[::-1], before[:, ::-1], before[::-1, ::-1]))
-
-
-@pytest.mark.parametrize("augmentation", [Augmentation(crop=1), Augmentation(shift=0.3)])
-def test_crop_and_shift_move_and_pad_with_zeros(images: np.ndarray, augmentation: Augmentation) -> None:
-    many = np.repeat(images[:1], 200, axis=0)
-    moved = augment(many, augmentation, np.random.default_rng(0))
-    assert moved.shape == many.shape
-    assert moved.dtype == many.dtype
-    assert len({image.tobytes() for image in moved}) == 9
-    assert set(np.unique(moved)) <= {0, *np.unique(images)}
-
-
-def test_augmentation_leaves_the_data_alone(images: np.ndarray) -> None:
-    before = images.copy()
-    augment(images, Augmentation(horizontal_flip=True, crop=2), np.random.default_rng(0))
-    np.testing.assert_array_equal(images, before)
-
-
-def test_augmentation_needs_images() -> None:
-    with pytest.raises(SpecError, match="needs images"):
-        augment(np.ones((2, 3)), Augmentation(horizontal_flip=True), np.random.default_rng(0))
