@@ -163,6 +163,7 @@ class DatasetRecord(_Frozen):
     sha256: str
     arrays: tuple[ArrayInfo, ...] | None = None
     classes: tuple[ClassInfo, ...] | None = None
+    labelled: bool = Field(default=True, description="Whether there are targets or class folders, to train towards.")
     created_at: Time
 
 

@@ -28,9 +28,11 @@ def check_submission(spec: JobSpec, store: JobStore) -> None:
         _check_without_data(spec)
     elif spec.dataset not in BUILTIN_DATASETS:
         try:
-            store.get_input(DatasetRecord, spec.dataset)
+            dataset = store.get_input(DatasetRecord, spec.dataset)
         except NotFoundError:
             raise missing_input("dataset", spec.dataset) from None
+        if not dataset.labelled:
+            _check_without_targets(spec, "a dataset with targets")
 
 
 def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
@@ -59,19 +61,23 @@ def _check_without_data(spec: JobSpec) -> None:
             expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
             hint="Give a dataset, or choose a criterion that needs only the weights.",
         )
+    _check_without_targets(spec, "a dataset")
+
+
+def _check_without_targets(spec: JobSpec, missing: str) -> None:
     if spec.pruning.max_metric_drop is not None:
         raise SpecError(
-            "without a dataset no metric is measured",
+            f"without {missing} no metric is measured",
             field="pruning.max_metric_drop",
-            received=f"{spec.pruning.max_metric_drop:g} and no dataset",
-            expected="a dataset to measure with",
+            received=f"{spec.pruning.max_metric_drop:g}, and not {missing}",
+            expected=f"{missing} to measure with",
         )
     for name in EPOCH_FIELDS:
         if getattr(spec.training, name) > 0:
             raise SpecError(
-                "there is nothing to train on",
+                f"without {missing} there is nothing to train on",
                 field=f"training.{name}",
                 received=str(getattr(spec.training, name)),
-                expected="0 without a dataset",
-                hint="Give a dataset, or leave the epochs out.",
+                expected=f"0 without {missing}",
+                hint=f"Give {missing}, or set training.{name} to 0.",
             )

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from jobs.inspection.image_layout import LAYOUT, ImageLayout
 from pruning.errors import DataError
 from pruning.training.data import Data
 
 MAX_PIXELS = 25_000_000
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ImageShape = tuple[int | None, int | None, int | None]
 """Height, width and channels that the model expects; `None` where it takes any."""
 
 
 def load_npz(path: Path) -> Data:
-    """Load `x_train, y_train` and perhaps `x_val, y_val`, or `x_train.<name>` with several inputs.
+    """Load `x_train, y_train` and perhaps `x_val, y_val`, or `x_train.<name>` with several inputs; targets may lack.
 
     Raises:
         DataError: The file is damaged, or an array has a wrong name, type or length.
@@ -62,10 +62,10 @@ def load_builtin(name: str) -> Data:
 
 
 def load_image_folder(path: Path, shape: ImageShape, scratch: Path, max_train_samples: int | None, seed: int) -> Data:
-    """Decode a zip of `train/<class>/*` and `validation/<class>/*` into arrays on disk.
+    """Decode a zip of `train/<class>/*` and `validation/<class>/*`, or of images alone, into arrays on disk.
 
-    Classes are numbered in alphabetical order. Images are resized to the shape that the model expects;
-    where it takes any size, to the size of the first image.
+    Classes are numbered in alphabetical order; images alone are data without targets. Images are resized to the
+    shape that the model expects; where it takes any size, to the size of the first image.
 
     Args:
         path: The zip file.
@@ -82,35 +82,27 @@ def load_image_folder(path: Path, shape: ImageShape, scratch: Path, max_train_sa
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError("The zip of images cannot be read.", field="dataset", received=str(error)) from error
     with archive:
-        members = {split: _members(archive, split) for split in ("train", "validation")}
+        layout = ImageLayout.of(archive.namelist())
+        members = {"train": list(layout.train), "val": list(layout.validation)}
         if not members["train"]:
             raise DataError(
                 "There are no training images.",
                 field="dataset",
                 received="a zip without train/<class>/*.jpg or *.png",
-                expected="train/<class>/*.jpg|png and, if there is one, validation/<class>/…",
+                expected=LAYOUT,
             )
-        classes = sorted({PurePosixPath(name).parts[1] for name in members["train"]})
+        classes = sorted({PurePosixPath(name).parts[1] for name in members["train"]}) if layout.is_labelled else []
         if max_train_samples is not None and max_train_samples < len(members["train"]):
             order = np.random.default_rng(seed).permutation(len(members["train"]))[:max_train_samples]
             members["train"] = [members["train"][i] for i in np.sort(order)]
         shape = _complete(archive, members["train"][0], shape)
         arrays = {}
-        for split, key in (("train", "train"), ("validation", "val")):
-            if members[split]:
-                arrays[f"x_{key}"] = _decode(archive, members[split], shape, scratch / f"x_{key}.npy")
-                arrays[f"y_{key}"] = np.array([_label(name, classes) for name in members[split]])
+        for split, names in members.items():
+            if names:
+                arrays[f"x_{split}"] = _decode(archive, names, shape, scratch / f"x_{split}.npy")
+            if names and layout.is_labelled:
+                arrays[f"y_{split}"] = np.array([_label(name, classes) for name in names])
     return Data.of(arrays)
-
-
-def _members(archive: zipfile.ZipFile, split: str) -> list[str]:
-    return sorted(
-        name
-        for name in archive.namelist()
-        if len(PurePosixPath(name).parts) == 3
-        and PurePosixPath(name).parts[0] == split
-        and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-    )
 
 
 def _label(name: str, classes: list[str]) -> int:

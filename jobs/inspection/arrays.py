@@ -21,7 +21,10 @@ MIN_SAMPLES = 2
 NAME = re.compile(r"(?P<part>[xy]_(?:train|val))(?:\.(?P<tensor>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?")
 DTYPE = re.compile(r"[<>|=]?(?:f[248]|[iu][1248]|b1)")
 KINDS = {"f": "float", "i": "int", "u": "uint"}
-EXPECTED_NAMES = "x_train and y_train, and x_val and y_val or neither; x_train.<name> for a model with several inputs"
+EXPECTED_NAMES = (
+    "x_train and y_train, and x_val and y_val or neither; without targets x_train and perhaps x_val; "
+    "x_train.<name> for a model with several inputs"
+)
 
 
 def read_arrays(archive: Archive) -> tuple[ArrayInfo, ...]:
@@ -51,10 +54,11 @@ def _tensor_names(members: Iterable[str]) -> dict[str, set[str | None]]:
         if match is None:
             raise _wrong_names(f"an array called {member.removesuffix('.npy')[:100]!r}")
         parts.setdefault(match["part"], set()).add(match["tensor"])
-    for part in ("x_train", "y_train"):
-        if part not in parts:
-            raise _wrong_names(f"no {part}")
-    if ("x_val" in parts) != ("y_val" in parts):
+    if "x_train" not in parts:
+        raise _wrong_names("no x_train")
+    if "y_val" in parts and "y_train" not in parts:
+        raise _wrong_names("no y_train")
+    if "y_train" in parts and ("x_val" in parts) != ("y_val" in parts):
         raise _wrong_names("only one of x_val and y_val")
     for part, tensors in parts.items():
         if None in tensors and len(tensors) > 1:

@@ -17,11 +17,12 @@ from pruning.errors import DataError
 
 @dataclass(frozen=True)
 class DatasetInspection:
-    """What an upload turned out to be."""
+    """What an upload turned out to be; without labels, a folder of images has no classes either."""
 
     format: Literal["npz", "image_folder"]
     arrays: tuple[ArrayInfo, ...] | None = None
     classes: tuple[ClassInfo, ...] | None = None
+    labelled: bool = True
 
 
 def inspect_dataset(path: Path) -> DatasetInspection:
@@ -38,10 +39,12 @@ def inspect_dataset(path: Path) -> DatasetInspection:
             "this is not a dataset file",
             field="file",
             received=f"a file that starts with {start!r}" if start else "an empty file",
-            expected="an .npz file or a zip with train/<class>/<image>",
+            expected="an .npz file or a zip of images",
             hint="Save arrays with numpy.savez('data.npz', x_train=…, y_train=…).",
         )
     with open_archive(path, DataError, MAX_MEMBERS) as archive:
         if any(name.endswith(".npy") for name in archive.members):
-            return DatasetInspection("npz", arrays=read_arrays(archive))
-        return DatasetInspection("image_folder", classes=read_classes(archive))
+            arrays = read_arrays(archive)
+            return DatasetInspection("npz", arrays=arrays, labelled=any(each.name.startswith("y_") for each in arrays))
+        classes = read_classes(archive)
+        return DatasetInspection("image_folder", classes=classes, labelled=classes is not None)

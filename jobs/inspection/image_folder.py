@@ -1,10 +1,12 @@
-"""The classes of a zip of images: `train/<class>/<image>` and, if wanted, `validation/<class>/<image>`."""
+"""The images of a zip: `train/<class>/<image>` and, if wanted, `validation/<class>/<image>`, or unlabelled."""
 
 from __future__ import annotations
 
 from collections import Counter
+from zipfile import ZipInfo
 
 from jobs.inspection.archive import Archive
+from jobs.inspection.image_layout import LAYOUT, SUFFIXES, ImageLayout, is_left_behind
 from jobs.record import ClassInfo
 from pruning.errors import DataError
 
@@ -13,12 +15,20 @@ MAX_CLASSES = 10_000
 MAX_IMAGE_BYTES = 64 * 1024**2
 MIN_CLASSES = 2
 MISNAMED_VALIDATION = frozenset({"val", "valid", "validation"})
-SUFFIXES = (".jpg", ".jpeg", ".png")
-LAYOUT = "train/<class>/<image>.jpg|png, and optionally validation/<class>/<image>.jpg|png"
+MIN_IMAGES = 2
 
 
-def read_classes(archive: Archive) -> tuple[ClassInfo, ...]:
-    """Return the classes with their numbers of images, or raise `DataError`; other folders are ignored."""
+def read_classes(archive: Archive) -> tuple[ClassInfo, ...] | None:
+    """Return the classes with their numbers of images, or `None` for images without labels.
+
+    Beside class folders other folders are ignored.
+
+    Raises:
+        DataError: There are no images, or the zip does not fit itself.
+    """
+    if not ImageLayout.of(archive.members).is_labelled:
+        _check_unlabelled(archive)
+        return None
     train, validation = _count(archive, "train"), _count(archive, "validation")
     if not train:
         tops = sorted({name.split("/")[0] for name in archive.members})
@@ -69,8 +79,8 @@ def _count(archive: Archive, split: str) -> Counter[str]:
     images: Counter[str] = Counter()
     for name, member in archive.members.items():
         top, *rest = name.split("/")
-        if top != split or rest[-1:] == ["Thumbs.db"] or any(part.startswith(".") for part in rest):
-            continue  # other folders, and what desktops leave behind
+        if top != split or is_left_behind(name):
+            continue
         if len(rest) != 2 or not rest[1].lower().endswith(SUFFIXES):
             raise DataError(
                 f"{split}/ holds something else than class folders with images",
@@ -78,12 +88,37 @@ def _count(archive: Archive, split: str) -> Counter[str]:
                 received=name[:200],
                 expected=LAYOUT,
             )
-        if not 0 < member.file_size <= MAX_IMAGE_BYTES:
-            raise DataError(
-                "an image is empty or too large",
-                field="file",
-                received=f"{name[:200]}: {member.file_size} bytes",
-                expected=f"1 to {MAX_IMAGE_BYTES} bytes",
-            )
+        _check_size(name, member)
         images[rest[0]] += 1
     return images
+
+
+def _check_unlabelled(archive: Archive) -> None:
+    images = {name: member for name, member in archive.members.items() if not is_left_behind(name)}
+    for name, member in images.items():
+        if not name.lower().endswith(SUFFIXES):
+            # Perhaps a table of labels, which would go unnoticed.
+            raise DataError(
+                "beside images without class folders there is something else",
+                field="file",
+                received=name[:200],
+                expected=LAYOUT,
+            )
+        _check_size(name, member)
+    if len(images) < MIN_IMAGES:
+        raise DataError(
+            "the dataset has too few images",
+            field="file",
+            received=f"{len(images)} image",
+            expected=f"at least {MIN_IMAGES}",
+        )
+
+
+def _check_size(name: str, member: ZipInfo) -> None:
+    if not 0 < member.file_size <= MAX_IMAGE_BYTES:
+        raise DataError(
+            "an image is empty or too large",
+            field="file",
+            received=f"{name[:200]}: {member.file_size} bytes",
+            expected=f"1 to {MAX_IMAGE_BYTES} bytes",
+        )

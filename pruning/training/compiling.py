@@ -156,9 +156,10 @@ class Compiling:
         """Return the data with targets in the form that the loss takes, after checking labels.
 
         Raises:
-            DataError: Labels lie outside the model's outputs, or targets have the wrong shape.
+            DataError: There are no targets, labels lie outside the model's outputs, or targets have the wrong shape.
             SpecError: The augmentation does not suit the data.
         """
+        data.require_targets("Training and measuring")
         moving_targets(data.x_train, data.y_train, self._training.augmentation)
         return replace(
             data,
@@ -175,6 +176,7 @@ class Compiling:
         return fitted
 
     def _infer_loss(self, data: Data) -> Any:
+        data.require_targets("Choosing a loss for a model that is not compiled")
         names = list(self._outputs)
         target: np.ndarray = next(iter(data.y_train.values()))
         shape = self._outputs[names[0]].shape

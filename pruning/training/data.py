@@ -22,7 +22,7 @@ class Data:
 
     Attributes:
         x_train: Inputs, each of shape `(num_samples, *input_shape)`.
-        y_train: Targets, one for each output, of any shape that the loss takes.
+        y_train: Targets, one for each output, of any shape that the loss takes; empty if the data has none.
         x_val: The same for validation; empty if there is none yet.
         y_val: The same for validation; empty if there is none yet.
     """
@@ -38,9 +38,9 @@ class Data:
 
         Args:
             data: `Data`, `(x, y)`, `((x, y), (x_val, y_val))` with tuples, or a dict with the keys `x_train`,
-                `y_train` and perhaps `x_val`, `y_val`; each of them one array, or for several inputs or outputs a
-                dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left` name
-                an input.
+                `y_train` and perhaps `x_val`, `y_val`; without targets an array `x`, or a dict without `y_train`
+                and `y_val`. Each of them is one array, or for several inputs or outputs a dict of arrays by name or
+                a list of arrays in the model's order. Keys such as `x_train.left` name an input.
 
         Raises:
             DataError: It is none of these, or the arrays do not fit each other.
@@ -54,15 +54,18 @@ class Data:
                 parts = dict(zip(("x_train", "y_train", "x_val", "y_val"), [*data[0], *(data[1] or ())], strict=False))
             else:
                 parts = dict(zip(("x_train", "y_train"), data, strict=True))
+        elif hasattr(data, "__array__"):
+            parts = {"x_train": data}
         else:
             raise DataError(
                 "The data has no known form.",
                 field="dataset",
                 received=type(data).__name__,
-                expected="(x, y), ((x, y), (x_val, y_val)) or a dict with x_train, y_train, x_val, y_val",
+                expected="(x, y), ((x, y), (x_val, y_val)), a dict with x_train, y_train, x_val, y_val, or without "
+                "targets an array x",
             )
         parts = {name: part for name, part in parts.items() if part is not None}
-        for required in ("x_train", "y_train"):
+        for required in ("x_train", "y_train") if "y_val" in parts else ("x_train",):
             if required not in parts or (isinstance(parts[required], Mapping) and not parts[required]):
                 raise DataError(
                     f"There is no {required}.",
@@ -103,6 +106,26 @@ class Data:
         """How many samples to validate on."""
         return len(next(iter(self.x_val.values()))) if self.x_val else 0
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there are targets."""
+        return bool(self.y_train)
+
+    def require_targets(self, why: str) -> None:
+        """Raise `DataError` if there are no targets.
+
+        Args:
+            why: What needs them, such as `"Training"`, to begin a sentence with.
+        """
+        if not self.is_labelled:
+            raise DataError(
+                f"{why} needs targets, and the data has none.",
+                field="dataset.y_train",
+                received=", ".join(_label("x_train", name) for name in self.x_train),
+                expected="x_train and y_train",
+                hint="Give (x, y), or a dict with y_train; a zip of images needs class folders.",
+            )
+
     def split(self, validation_split: float, seed: int) -> Data:
         """Return data with a validation set: its own, or a random share of the training samples."""
         if self.x_val:
@@ -110,8 +133,12 @@ class Data:
         order = np.random.default_rng(seed).permutation(self.num_train)
         num_val = min(max(1, round(validation_split * self.num_train)), self.num_train - 1)
         held, rest = np.sort(order[:num_val]), np.sort(order[num_val:])
-        return Data(
-            _take(self.x_train, rest), _take(self.y_train, rest), _take(self.x_train, held), _take(self.y_train, held)
+        return replace(
+            self,
+            x_train=_take(self.x_train, rest),
+            y_train=_take(self.y_train, rest),
+            x_val=_take(self.x_train, held),
+            y_val=_take(self.y_train, held),
         )
 
     def subset(self, max_train_samples: int | None, seed: int) -> Data:
@@ -128,7 +155,8 @@ class Data:
         ):
             lengths = {_label(f"x_{split}", name): len(array) for name, array in inputs.items()}
             lengths |= {_label(f"y_{split}", name): len(array) for name, array in targets.items()}
-            if len(set(lengths.values())) > 1 or bool(inputs) != bool(targets):
+            lacks_a_part = bool(inputs) != bool(targets) and self.is_labelled
+            if len(set(lengths.values())) > 1 or lacks_a_part:
                 raise DataError(
                     f"The {split} arrays have different numbers of samples.",
                     field="dataset",
@@ -163,7 +191,7 @@ class Data:
             if split.startswith("x"):
                 for name, array in ordered[split].items():
                     _check_shape(array, tensors[name], _label(split, name if len(tensors) > 1 else ""))
-        return Data(**ordered)
+        return replace(self, **ordered)
 
 
 def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:

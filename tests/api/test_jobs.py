@@ -9,7 +9,7 @@ from jobs.status import JobStatus
 from jobs.stores.base import Outcome
 from pruning.spec import EXTENT
 from tests.api.conftest import Service, assert_problem
-from tests.uploads import HDF5
+from tests.uploads import HDF5, npy, npz_file
 
 pytestmark = pytest.mark.fast
 
@@ -236,6 +236,23 @@ def test_epochs_without_data_are_refused(service: Service) -> None:
     spec = service.spec(dataset=None, training={"fine_tuning_epochs": 2})
     problem = assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")
     assert problem["field"] == "training.fine_tuning_epochs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({}, "training.fine_tuning_epochs"),
+        ({"pruning": {"ratio": 0.5, "max_metric_drop": 0.1}}, "pruning.max_metric_drop"),
+    ],
+)
+def test_data_without_targets_is_not_trained_on(service: Service, changes: dict[str, Any], field: str) -> None:
+    upload = service.client.post("/v1/datasets?filename=x.npz", content=npz_file(x_train=npy((4, 8, 8, 1)))).json()
+    assert not upload["labelled"]
+    spec = service.spec(dataset=upload["id"], **changes)
+    problem = assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")
+    assert problem["field"] == field
+    assert "targets" in problem["detail"]
+    service.submit(dataset=upload["id"], training={"fine_tuning_epochs": 0})
 
 
 def test_without_data_nothing_is_trained_by_default(service: Service) -> None:

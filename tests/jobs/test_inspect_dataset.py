@@ -58,12 +58,20 @@ GOOD: dict[str, dict[str, bytes]] = {
 
 @pytest.mark.parametrize("arrays", GOOD.values(), ids=list(GOOD))
 def test_sound_arrays_are_accepted(inspect: Callable[[bytes], Any], arrays: dict[str, bytes]) -> None:
-    assert {array.name for array in inspect(npz_file(**arrays)).arrays} == set(arrays)
+    found = inspect(npz_file(**arrays))
+    assert {array.name for array in found.arrays} == set(arrays)
+    assert found.labelled
+
+
+@pytest.mark.parametrize("arrays", [{"x_train": X}, {"x_train.a": X, "x_train.b": X}, {"x_train": X, "x_val": X}])
+def test_inputs_alone_are_accepted_as_unlabelled(inspect: Callable[[bytes], Any], arrays: dict[str, bytes]) -> None:
+    assert not inspect(npz_file(**arrays)).labelled
 
 
 BAD: dict[str, tuple[dict[str, bytes], str]] = {
     "wrong names": ({"images": X, "labels": Y}, "wrong arrays"),
-    "no labels": ({"x_train": X}, "no y_train"),
+    "labels for validation alone": ({"x_train": X, "x_val": X, "y_val": Y}, "no y_train"),
+    "no inputs": ({"y_train": Y}, "no x_train"),
     "only half a validation set": ({"x_train": X, "y_train": Y, "x_val": X}, "only one of"),
     "plain and named inputs": ({"x_train": X, "x_train.a": X, "y_train": Y}, "both"),
     "other inputs for validation": ({"x_train.a": X, "y_train": Y, "x_val.b": X, "y_val": Y}, "other names"),
@@ -109,6 +117,31 @@ def test_classes_are_counted(inspect: Callable[[bytes], Any]) -> None:
         ClassInfo(name="cat", num_train=2, num_validation=1),
         ClassInfo(name="dog", num_train=1, num_validation=1),
     )
+
+
+FLAT = {"at the top": "", "in a folder": "photos/", "in train": "train/"}
+
+
+@pytest.mark.parametrize("folder", FLAT.values(), ids=list(FLAT))
+def test_images_without_class_folders_are_accepted_as_unlabelled(inspect: Callable[[bytes], Any], folder: str) -> None:
+    left_behind = ("__MACOSX/._1.jpg", f"{folder}.DS_Store", f"{folder}.cache/3.jpg")
+    found = inspect(image_folder(f"{folder}1.jpg", f"{folder}2.PNG", *left_behind))
+    assert (found.format, found.classes, found.labelled) == ("image_folder", None, False)
+
+
+@pytest.mark.parametrize(
+    ("paths", "reason"),
+    [
+        (("1.jpg", "2.jpg", "labels.csv"), "something else"),
+        (("a/1.jpg", "b/2.jpg"), "no images in train"),
+        (("1.jpg",), "too few"),
+    ],
+)
+def test_images_that_may_have_labels_somewhere_are_refused(
+    inspect: Callable[[bytes], Any], paths: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason):
+        inspect(image_folder(*paths))
 
 
 def test_validation_may_be_absent(inspect: Callable[[bytes], Any]) -> None:

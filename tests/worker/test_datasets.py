@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jobs.inspection import inspect_dataset
 from pruning.errors import DataError
 from worker.datasets import load_builtin, load_image_folder, load_npz
 
@@ -73,6 +74,29 @@ def test_classes_are_numbered_alphabetically(tmp_path: Path) -> None:
     assert data.y_train[""].tolist() == [0, 0, 1, 1]
     np.testing.assert_array_equal(data.x_train[""][0, 0, 0], COLOURS["blue"])
     assert data.y_val[""].tolist() == [0, 1]
+
+
+def test_what_editors_leave_behind_is_no_class(tmp_path: Path) -> None:
+    copy = {f"train/.ipynb_checkpoints/{index}.png": image_bytes((9, 9, 9)) for index in range(2)}
+    path = image_folder(tmp_path / "i.zip", {**copy, "train/red/._0.png": b"no image"})
+    data = load_image_folder(path, (None, None, 3), tmp_path, None, 0)
+    told = inspect_dataset(path).classes or ()
+    assert data.y_train[""].tolist() == [label for label, row in enumerate(told) for _ in range(row.num_train)]
+
+
+@pytest.mark.parametrize("folder", ["", "photos/"])
+def test_images_alone_are_data_without_targets(tmp_path: Path, folder: str) -> None:
+    with zipfile.ZipFile(tmp_path / "i.zip", "w") as archive:
+        for name, colour in COLOURS.items():
+            archive.writestr(f"{folder}{name}.png", image_bytes(colour))
+    data = load_image_folder(tmp_path / "i.zip", (4, 6, 3), tmp_path, None, 0)
+    assert not data.is_labelled
+    assert data.x_train[""][:, 0, 0].tolist() == [list(COLOURS["blue"]), list(COLOURS["red"])]
+
+
+def test_npz_without_targets(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x_train=np.ones((3, 2)))
+    assert not load_npz(tmp_path / "data.npz").is_labelled
 
 
 def test_images_are_resized_to_what_the_model_takes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pruning.errors import SpecError
+from pruning.errors import DataError, SpecError
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
 from pruning.training.data import Data
@@ -62,6 +62,14 @@ def test_logits_are_told_from_probabilities() -> None:
     settings, _ = compiling(made)
     settings.compile(made)
     assert made.loss.from_logits
+
+
+@pytest.mark.parametrize("compiled", [{}, {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"}])
+def test_training_without_targets_is_refused(compiled: dict[str, Any]) -> None:
+    made = model(**compiled)
+    data = Data.of(np.ones((2, 3))).fit_to(made)
+    with pytest.raises(DataError, match="needs targets"):
+        Compiling(made, TrainingSpec(), data).fit_targets(data)
 
 
 def test_float_targets_need_a_loss() -> None:

@@ -25,7 +25,7 @@ def test_forms(form: Any) -> None:
     ("form", "field", "says"),
     [
         ({"images": X, "y_train": Y}, "dataset", "images"),
-        ({"x_train": X}, "dataset.y_train", "no y_train"),
+        ({"x_train": X, "x_val": X, "y_val": Y}, "dataset.y_train", "no y_train"),
         ((X, Y[:9]), "dataset", "x_train: 10, y_train: 9"),
         ((X[:1], Y[:1]), "dataset.x_train", "1 samples"),
         ((X[:0], Y[:0]), "dataset.x_train", "0 samples"),
@@ -33,7 +33,6 @@ def test_forms(form: Any) -> None:
         ((X, np.array(list("abcdefghij"))), "dataset.y_train", "does not hold numbers"),
         ({"x_train": X, "y_train": Y, "x_val": X}, "dataset", "different numbers"),
         ("digits.csv", "dataset", "str"),
-        ((X, None), "dataset.y_train", "no y_train"),
         (({}, {}), "dataset.x_train", "no x_train"),
         ((5, 5), "dataset.x_train", "int"),
         ({1: X}, "dataset", "'1'|1"),
@@ -44,6 +43,29 @@ def test_what_is_refused(form: Any, field: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         Data.of(form)
     assert caught.value.field == field
+
+
+UNLABELLED: dict[str, Any] = {
+    "an array": X,
+    "by name": {"x_train": X},
+    "none in so many words": (X, None),
+    "several inputs": {"x_train.a": X, "x_train.b": 2 * X},
+    "inputs to validate with": {"x_train": X, "x_val": X[:3]},
+}
+
+
+@pytest.mark.parametrize("form", UNLABELLED.values(), ids=list(UNLABELLED))
+def test_data_without_targets_can_be_split_and_drawn_from_but_not_trained_on(form: Any) -> None:
+    data = Data.of(form)
+    assert (data.is_labelled, data.num_train, data.y_train) == (False, 10, {})
+    held = data.split(0.2, seed=0)
+    assert (held.num_train, held.num_val) == ((10, 3) if data.x_val else (8, 2))
+    assert held.subset(4, seed=0).num_train == 4
+    assert not held.subset(4, seed=0).is_labelled
+    with pytest.raises(DataError, match="Training needs targets") as caught:
+        data.require_targets("Training")
+    assert caught.value.field == "dataset.y_train"
+    assert Data.of((X, Y)).is_labelled
 
 
 def test_no_validation_set_may_be_said_in_so_many_words() -> None:
