@@ -280,7 +280,8 @@ class PruningSpec(_Frozen):
 class Augmentation(_Frozen):
     """Random changes to training images; inputs of other rank are refused.
 
-    Masks of the images' height and width move with them; what comes in from beyond the edge is 0, in images and masks.
+    Masks of the images' height and width move with them. What comes in from beyond the edge is 0, in images and masks:
+    label 0, or no class at all where each class has a map of its own.
     """
 
     horizontal_flip: bool = False
@@ -291,6 +292,14 @@ class Augmentation(_Frozen):
         default="auto",
         description="auto moves masks with the images, leaves labels and single numbers alone, and refuses what could "
         "be places in the image, such as keypoints; unchanged leaves all targets alone.",
+    )
+
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Train on means of two samples and of their targets, with shares from Beta(mixup, mixup); 0.2 is "
+        "usual, 0 mixes nothing.",
     )
 
     @property
@@ -316,7 +325,8 @@ KerasName = Annotated[str, Field(min_length=1, max_length=64)] | NamedOptions
 class TrainingSpec(_Frozen):
     """How to train, fine-tune and post-train.
 
-    What the model was compiled with is the default for loss, optimizer, learning rate and metrics.
+    What the model was compiled with is the default for loss, optimizer, learning rate and metrics. Augmentation, label
+    smoothing and weights are for training alone: loss and metrics on the validation set know nothing of them.
     """
 
     epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs of training before the first prune.")
@@ -336,6 +346,14 @@ class TrainingSpec(_Frozen):
     augmentation: Augmentation = Augmentation()
     validation_split: float = Field(
         default=0.2, gt=0, lt=1, description="Held out of the training samples where the dataset has no validation set."
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of each training label that is spread over all classes."
+    )
+    class_weights: Literal["balanced"] | dict[int, Annotated[float, Field(ge=0)]] | None = Field(
+        default=None,
+        description="What samples of a class count in the training loss, by label, 1 for those left out; balanced: as "
+        "much for each class.",
     )
     max_train_samples: int | None = Field(default=None, ge=1, description="Train on a random subset of this size.")
     mixed_precision: bool = Field(default=False, description="Train in bfloat16 (CPU, TPU) or float16 (GPU).")

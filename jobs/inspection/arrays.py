@@ -18,12 +18,14 @@ MAX_AXES = 5
 MAX_HEADER_BYTES = 2048
 MAX_BYTES = 16 * 1024**3
 MIN_SAMPLES = 2
-NAME = re.compile(r"(?P<part>[xy]_(?:train|val))(?:\.(?P<tensor>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?")
+NAME = re.compile(
+    r"(?P<part>[xy]_(?:train|val)|sample_weight_train)(?:\.(?P<tensor>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+)
 DTYPE = re.compile(r"[<>|=]?(?:f[248]|[iu][1248]|b1)")
 KINDS = {"f": "float", "i": "int", "u": "uint"}
 EXPECTED_NAMES = (
     "x_train and y_train, and x_val and y_val or neither; without targets x_train and perhaps x_val; "
-    "x_train.<name> for a model with several inputs"
+    "x_train.<name> for a model with several inputs; sample_weight_train if samples count differently"
 )
 
 
@@ -56,14 +58,15 @@ def _tensor_names(members: Iterable[str]) -> dict[str, set[str | None]]:
         parts.setdefault(match["part"], set()).add(match["tensor"])
     if "x_train" not in parts:
         raise _wrong_names("no x_train")
-    if "y_val" in parts and "y_train" not in parts:
-        raise _wrong_names("no y_train")
+    for part in ("y_val", "sample_weight_train"):
+        if part in parts and "y_train" not in parts:
+            raise _wrong_names(f"{part} and no y_train")
     if "y_train" in parts and ("x_val" in parts) != ("y_val" in parts):
         raise _wrong_names("only one of x_val and y_val")
     for part, tensors in parts.items():
         if None in tensors and len(tensors) > 1:
             raise _wrong_names(f"both {part} and {part}.<name>")
-        if tensors != parts[f"{part[0]}_train"]:
+        if part[0] in "xy" and tensors != parts[f"{part[0]}_train"]:
             raise _wrong_names(f"other names in {part} than in {part[0]}_train")
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ import numpy as np
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion, moving_targets
 from pruning.training.data import Arrays
+from pruning.training.mixup import Mixup
+from pruning.training.soft_labels import LabelSmoothing
 
 
 class Batches(keras.utils.PyDataset):
@@ -23,6 +26,8 @@ class Batches(keras.utils.PyDataset):
         shuffle: Draw a new order for each epoch.
         augmentation: Random changes to images, and to masks with them; `None` for validation.
         seed: Seed of order and augmentation.
+        weights: What each sample, or each entry of its targets, counts in the loss, by output; empty: all alike.
+        smoothing: How targets are smoothed, by output.
         first_epoch: The epoch to start with, counted from 0: a training that goes on after an interruption
             sees the batches that it would have seen without.
 
@@ -41,15 +46,16 @@ class Batches(keras.utils.PyDataset):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         first_epoch: int = 0,
+        weights: Arrays | None = None,
+        smoothing: Mapping[str, LabelSmoothing] | None = None,
     ) -> None:
         super().__init__()
         self._x, self._y = x, y
         self._structures = structures
         self._batch_size = batch_size
-        self._augmentation = augmentation if augmentation is not None and augmentation.moves else None
-        self._moving: frozenset[str] = frozenset()
-        if self._augmentation is not None:
-            self._moving = moving_targets(x, y, self._augmentation)
+        self._augmentation = Augmentation() if augmentation is None else augmentation
+        self._moving = moving_targets(x, y, self._augmentation)
+        self._weights, self._smoothing = weights or {}, smoothing or {}
         self._seed, self._epoch = seed, first_epoch
         self._num_samples = len(next(iter(x.values())))
         self._shuffle = shuffle
@@ -58,21 +64,41 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-self._num_samples // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return inputs and targets and, where there are weights, weights."""
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         x = {name: array[chosen] for name, array in self._x.items()}
         y = {name: array[chosen] for name, array in self._y.items()}
-        if self._augmentation is not None:
-            generator = np.random.default_rng([self._seed, self._epoch, index])
-            motion = Motion.draw(self._augmentation, len(chosen), generator)
-            x = {name: motion.apply(array) for name, array in x.items()}
-            y = {name: motion.apply(array) if name in self._moving else array for name, array in y.items()}
-        return self._pack(self._structures[0], x), self._pack(self._structures[1], y)
+        weights = {name: array[chosen] for name, array in self._weights.items()}
+        if self._augmentation.moves:
+            x, y, weights = self._moved(x, y, weights, self._generator(index, 0))
+        y |= {name: smoothing.apply(y[name]) for name, smoothing in self._smoothing.items()}
+        if self._augmentation.mixup:
+            mixup = Mixup.draw(self._augmentation.mixup, len(chosen), self._generator(index, 1))
+            x, y, weights = ({name: mixup.apply(each) for name, each in part.items()} for part in (x, y, weights))
+        packed = self._pack(self._structures[0], x), self._pack(self._structures[1], y)
+        return (*packed, self._pack(self._structures[1], weights)) if weights else packed
 
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
         self._epoch += 1
         self._order = self._draw()
+
+    def _generator(self, index: int, use: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, self._epoch, index, use])
+
+    def _moved(
+        self, x: Arrays, y: Arrays, weights: Arrays, generator: np.random.Generator
+    ) -> tuple[Arrays, Arrays, Arrays]:
+        motion = Motion.draw(self._augmentation, len(next(iter(x.values()))), generator)
+        moving = {name: motion.apply(y[name]) for name in self._moving}
+        # Weights of pixels move as the pixels do; a sample's one weight is the sample's wherever it is.
+        maps = {
+            name: motion.apply(each)
+            for name, each in weights.items()
+            if name in self._moving and each.shape[1:3] == y[name].shape[1:3]
+        }
+        return {name: motion.apply(each) for name, each in x.items()}, y | moving, weights | maps
 
     def _pack(self, structure: Any, arrays: Arrays) -> Any:
         values = list(arrays.values())

@@ -19,7 +19,10 @@ from pruning.training.augmentation import moving_targets
 from pruning.training.data import Data
 from pruning.training.keras_names import built, config_of, loss_name, wanted_loss, wanted_metrics, wanted_optimizer
 from pruning.training.learning_rate import rate_of, with_rate
+from pruning.training.mixup import require_mixable
 from pruning.training.sample_losses import loss_object, sample_loss
+from pruning.training.sample_weights import class_labels, class_weighted, no_classes
+from pruning.training.soft_labels import LabelSmoothing, of_probabilities
 from pruning.training.targets import fit_target
 
 _CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
@@ -54,7 +57,9 @@ class Compiling:
         loss = self._as_it_came.get("loss") if loss is None else self._with_logits(loss)
         if loss is None:
             loss = self._with_logits(self._infer_loss(data))
-        self._loss = loss
+        self._delivered_loss = loss
+        self._is_soft = training.label_smoothing > 0 or training.augmentation.mixup > 0
+        self._loss = of_probabilities(loss, keras.losses) if self._is_soft else loss
         self.learning_rate = training.learning_rate or rate_of(self._arguments()["optimizer"])
 
     def compile(self, model: keras.Model, optimizer: Any = None, variables: Any = None) -> None:
@@ -86,7 +91,7 @@ class Compiling:
         Its optimizer has a state if that of the model of this job came with one.
         """
         before = _optimizer_of(model)
-        _compile(model, self._arguments())
+        _compile(model, self._arguments(for_delivery=True))
         pairs = [(variable, variable) for variable in model.variables]
         carry_exclusions(before, model.optimizer, pairs)
         if self._delivers_state:
@@ -125,10 +130,10 @@ class Compiling:
             return [missing if value is None else value for value in values]
         return [missing if values is None else values] * len(self._outputs)
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self, *, for_delivery: bool = False) -> dict[str, Any]:
         """Return the arguments of `compile`, with everything that has a state made afresh."""
         arguments = fresh(self._as_it_came) if self._as_it_came else {}
-        arguments["loss"] = built(self._loss, "training.loss")
+        arguments["loss"] = built(self._delivered_loss if for_delivery else self._loss, "training.loss")
         if self._training.loss is not None:
             arguments["loss_weights"] = None
         metrics = wanted_metrics(self._training)
@@ -136,6 +141,9 @@ class Compiling:
             metrics = ["accuracy"] if loss_name(self._loss) in _CROSSENTROPY else []
         if metrics is not None:
             arguments["metrics"] = built(metrics, "training.metrics")
+        for name in ("metrics", "weighted_metrics") if self._is_soft and not for_delivery else ():
+            if arguments.get(name) is not None:
+                arguments[name] = built(of_probabilities(arguments[name], keras.metrics), "training.metrics")
         optimizer = wanted_optimizer(self._training)
         if optimizer is not None:
             arguments["optimizer"] = built(optimizer, "training.optimizer")
@@ -161,14 +169,69 @@ class Compiling:
         """
         data.require_targets("Training and measuring")
         moving_targets(data.x_train, data.y_train, self._training.augmentation)
-        return replace(
+        if self._training.label_smoothing and not self.label_smoothing():
+            raise SpecError(
+                "There are no classes whose labels could be smoothed.",
+                field="training.label_smoothing",
+                received=f"{self._training.label_smoothing:g}",
+                expected="an output with a categorical or binary cross-entropy, or 0",
+            )
+        fitted = replace(
             data,
             y_train={name: self._fit_target(name, y, "y_train") for name, y in data.y_train.items()},
             y_val={name: self._fit_target(name, y, "y_val") for name, y in data.y_val.items()},
         )
+        if self._training.augmentation.mixup:
+            classes = {name for name in fitted.y_train if loss_name(self._loss_of(name)) in _CROSSENTROPY}
+            require_mixable(fitted.x_train, fitted.y_train, frozenset(classes))
+        if self._training.class_weights is not None:
+            self.sample_weights(fitted)
+        return fitted
+
+    def label_smoothing(self) -> dict[str, LabelSmoothing]:
+        """Return how training targets are smoothed, by output; empty if not at all."""
+        share, smoothing = self._training.label_smoothing, {}
+        for name, tensor in self._outputs.items() if share else ():
+            each = LabelSmoothing.of(share, self._loss_of(name), tuple(tensor.shape[1:]))
+            if each is not None:
+                smoothing[name] = each
+        return smoothing
+
+    def sample_weights(self, data: Data) -> dict[str, np.ndarray]:
+        """Return what training samples count, one array for each output; empty if all count alike.
+
+        Args:
+            data: As `fit_targets` gives it.
+
+        Raises:
+            SpecError: The wanted class weights do not suit the outputs.
+        """
+        given, wish = data.sample_weight_train, self._training.class_weights
+        ones = np.ones(data.num_train, np.float32)
+        # As many axes as the loss of the output's entries has: Keras would take those of samples for those of entries.
+        weights = {
+            name: given.get(name, given.get("", ones)).astype(np.float32).reshape(-1, *[1] * (len(tensor.shape) - 2))
+            for name, tensor in self._outputs.items()
+        }
+        if wish is None:
+            return weights if given else {}
+        labels = {name: class_labels(target, self._loss_of(name)) for name, target in data.y_train.items()}
+        if all(each is None for each in labels.values()):
+            raise no_classes()
+        for name, own in labels.items():
+            if own is not None:
+                weighted = class_weighted(own, wish, max(2, self._outputs[name].shape[-1] or 2))
+                weights[name] = weights[name] * weighted
+        return weights
+
+    def _loss_of(self, name: str) -> Any:
+        """Return the loss of one output."""
+        if isinstance(self._loss, list | tuple):
+            return dict(zip(self._outputs, self._loss, strict=True))[name]
+        return self._loss.get(name) if isinstance(self._loss, dict) and name in self._loss else self._loss
 
     def _fit_target(self, name: str, target: np.ndarray, split: str) -> np.ndarray:
-        loss = self._loss.get(name) if isinstance(self._loss, dict) and name in self._loss else self._loss
+        loss = self._loss_of(name)
         field = f"dataset.{split}" + (f".{name}" if len(self._outputs) > 1 else "")
         fitted = fit_target(target, tuple(self._outputs[name].shape[1:]), loss, name, field)
         if fitted is not target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -11,6 +11,8 @@ import numpy as np
 
 from pruning.errors import DataError
 from pruning.graph.models import inputs_by_name, outputs_by_name
+
+PARTS = ("x_train", "y_train", "x_val", "y_val", "sample_weight_train")
 
 Arrays = dict[str, np.ndarray]
 """One array for each input or output; the name `""` where there is just one."""
@@ -25,12 +27,15 @@ class Data:
         y_train: Targets, one for each output, of any shape that the loss takes; empty if the data has none.
         x_val: The same for validation; empty if there is none yet.
         y_val: The same for validation; empty if there is none yet.
+        sample_weight_train: What each training sample counts in the loss, >= 0, shape `(num_samples,)`, for all outputs
+            (the name `""`) or by output; empty if all count alike. Validation counts all alike.
     """
 
     x_train: Arrays
     y_train: Arrays
     x_val: Arrays
     y_val: Arrays
+    sample_weight_train: Arrays = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Any) -> Data:
@@ -38,9 +43,10 @@ class Data:
 
         Args:
             data: `Data`, `(x, y)`, `((x, y), (x_val, y_val))` with tuples, or a dict with the keys `x_train`,
-                `y_train` and perhaps `x_val`, `y_val`; without targets an array `x`, or a dict without `y_train`
-                and `y_val`. Each of them is one array, or for several inputs or outputs a dict of arrays by name or
-                a list of arrays in the model's order. Keys such as `x_train.left` name an input.
+                `y_train` and perhaps `x_val`, `y_val`, `sample_weight_train`; without targets an array `x`, or a
+                dict without `y_train` and `y_val`. Each of them is one array, or for several inputs or outputs a
+                dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left` name an
+                input.
 
         Raises:
             DataError: It is none of these, or the arrays do not fit each other.
@@ -73,7 +79,7 @@ class Data:
                     received=", ".join(parts) or "nothing",
                     expected="x_train, y_train and, if there is a validation set, x_val, y_val",
                 )
-        made = cls(**{name: _named(parts.get(name, {}), name) for name in ("x_train", "y_train", "x_val", "y_val")})
+        made = cls(**{name: _named(parts.get(name, {}), name) for name in PARTS})
         made._check()
         return made
 
@@ -137,6 +143,7 @@ class Data:
             self,
             x_train=_take(self.x_train, rest),
             y_train=_take(self.y_train, rest),
+            sample_weight_train=_take(self.sample_weight_train, rest),
             x_val=_take(self.x_train, held),
             y_val=_take(self.y_train, held),
         )
@@ -146,7 +153,12 @@ class Data:
         if max_train_samples is None or max_train_samples >= self.num_train:
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(self.num_train)[:max_train_samples])
-        return replace(self, x_train=_take(self.x_train, chosen), y_train=_take(self.y_train, chosen))
+        return replace(
+            self,
+            x_train=_take(self.x_train, chosen),
+            y_train=_take(self.y_train, chosen),
+            sample_weight_train=_take(self.sample_weight_train, chosen),
+        )
 
     def _check(self) -> None:
         for split, inputs, targets in (
@@ -175,6 +187,8 @@ class Data:
         ):  # fmt: skip
             for name, array in arrays.items():
                 _check_values(array, _label(split, name))
+        for name, weights in self.sample_weight_train.items():
+            _check_weights(weights, self.num_train, _label("sample_weight_train", name))
 
     def fit_to(self, model: keras.Model) -> Data:
         """Return the data with its arrays in the order of the model's inputs and outputs, after checking shapes.
@@ -191,6 +205,15 @@ class Data:
             if split.startswith("x"):
                 for name, array in ordered[split].items():
                     _check_shape(array, tensors[name], _label(split, name if len(tensors) > 1 else ""))
+        weights = self.sample_weight_train
+        unknown = set(weights) - set(outputs) - {""}
+        if unknown:
+            raise DataError(
+                "There are sample weights for outputs that the model does not have.",
+                field="dataset.sample_weight_train",
+                received=", ".join(sorted(unknown)),
+                expected=f"one array for all, or sample_weight_train.<name> for some of {', '.join(outputs)}",
+            )
         return replace(self, **ordered)
 
 
@@ -198,12 +221,12 @@ def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for key, value in data.items():
         split, _, name = str(key).partition(".")
-        if split not in ("x_train", "y_train", "x_val", "y_val"):
+        if split not in PARTS:
             raise DataError(
                 f"The array name {key!r} is not known.",
                 field="dataset",
                 received=", ".join(str(name) for name in data),
-                expected="x_train, y_train, x_val, y_val, or with several inputs x_train.<name>",
+                expected=f"{', '.join(PARTS)}, or with several inputs x_train.<name>",
             )
         if name:
             parts.setdefault(split, {})[name] = value
@@ -267,6 +290,17 @@ def _check_values(array: np.ndarray, label: str) -> None:
                     expected="finite numbers",
                     hint="Clean or impute these samples first.",
                 )
+
+
+def _check_weights(weights: np.ndarray, num_samples: int, label: str) -> None:
+    _check_values(weights, label)
+    if weights.shape != (num_samples,) or weights.min() < 0 or not weights.any():
+        raise DataError(
+            f"{label} does not weight the samples.",
+            field=f"dataset.{label}",
+            received=f"shape {weights.shape}, from {weights.min() if weights.size else 'nothing'} up",
+            expected=f"shape ({num_samples},), numbers from 0 up, not all of them 0",
+        )
 
 
 def _by_name(arrays: Arrays, tensors: Mapping[str, Any], split: str) -> Arrays:

@@ -24,7 +24,8 @@ def fit_target(target: np.ndarray, shape: tuple[int | None, ...], loss: Any, nam
         field: Where the targets came from, for errors.
 
     Returns:
-        The targets themselves, or one-hot vectors of shape `(num_samples, num_classes)` for `categorical_crossentropy`.
+        The targets themselves, or for `categorical_crossentropy` one-hot vectors, shape
+        `(num_samples, ..., num_classes)`.
 
     Raises:
         DataError: Labels lie outside the model's outputs, or targets have the wrong shape.
@@ -36,7 +37,8 @@ def fit_target(target: np.ndarray, shape: tuple[int | None, ...], loss: Any, nam
         _check_labels(target[target != _ignored_class(loss)], shape[-1], field)
     elif kind == "categorical_crossentropy" and _holds_labels(target, shape):
         _check_labels(target, shape[-1], field)
-        return np.eye(shape[-1], dtype=np.float32)[target.reshape(-1).astype(np.int64)]
+        labels = target.reshape(len(target), *target.shape[1 : len(shape)])
+        return np.eye(shape[-1], dtype=np.float32)[labels.astype(np.int64)]
     elif kind == "binary_crossentropy" and (target.min() < 0 or target.max() > 1):
         raise DataError(
             "The targets of binary_crossentropy are no probabilities.",
@@ -73,7 +75,8 @@ def _matches(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
 
 
 def _holds_labels(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
-    return len(shape) == 1 and target.size == len(target) and shape[0] != 1
+    has_an_axis_more = target.ndim == len(shape) + 1 and target.shape[-1] == 1
+    return shape[-1] != 1 and (target.ndim == len(shape) or has_an_axis_more)
 
 
 def _ignored_class(loss: Any) -> int | None:

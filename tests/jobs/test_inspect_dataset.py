@@ -51,6 +51,8 @@ GOOD: dict[str, dict[str, bytes]] = {
     "several inputs": {"x_train.left": X, "x_train.right": X, "y_train": Y},
     "several of all": {"x_train.a": X, "y_train.b": Y, "x_val.a": X, "y_val.b": Y},
     "column order": {"x_train": npy((4, 3), fortran_order=True), "y_train": Y},
+    "sample weights": {"x_train": X, "y_train": Y, "sample_weight_train": npy((4,))},
+    "weights by output": {"x_train": X, "y_train.a": Y, "y_train.b": Y, "sample_weight_train.a": npy((4,))},
     "truth values": {"x_train": X, "y_train": npy((4,), "|b1")},
     "big endian": {"x_train": npy((4, 3), ">f8"), "y_train": Y},
 }
@@ -71,6 +73,8 @@ def test_inputs_alone_are_accepted_as_unlabelled(inspect: Callable[[bytes], Any]
 BAD: dict[str, tuple[dict[str, bytes], str]] = {
     "wrong names": ({"images": X, "labels": Y}, "wrong arrays"),
     "labels for validation alone": ({"x_train": X, "x_val": X, "y_val": Y}, "no y_train"),
+    "weights and no targets": ({"x_train": X, "sample_weight_train": npy((4,))}, "no y_train"),
+    "fewer weights": ({"x_train": X, "y_train": Y, "sample_weight_train": npy((3,))}, "differ in length"),
     "no inputs": ({"y_train": Y}, "no x_train"),
     "only half a validation set": ({"x_train": X, "y_train": Y, "x_val": X}, "only one of"),
     "plain and named inputs": ({"x_train": X, "x_train.a": X, "y_train": Y}, "both"),
