@@ -118,12 +118,12 @@ def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
         received=first.received,
         expected=first.expected,
         errors=errors if others else None,
-        hint=HINT if first.field == "body" else None,
+        hint=HINT if first.field == "body" else first.hint,
     )
 
 
 def _wrong_body(wrong: FieldError) -> JSONResponse:
-    return _answer(SpecError.code, **wrong.model_dump(), hint=HINT)
+    return _answer(SpecError.code, **wrong.model_dump() | {"hint": HINT})
 
 
 def _on_http_error(request: Request, error: Exception) -> JSONResponse:

@@ -22,6 +22,7 @@ class FieldError(BaseModel):
     field: str
     received: str | None = None
     expected: str | None = None
+    hint: str | None = None
     detail: str
 
 
@@ -70,6 +71,7 @@ def _in_body(error: dict[str, Any], path: list[int | str], body: Any) -> FieldEr
         field=_dotted(path) or "body",
         received=None if is_missing else _shown(error.get("input")),
         expected=context["expected"] if _is_ours(error) else _expected(error["type"], path),
+        hint=context.get("hint"),
         detail=_sentence(error),
     )
 

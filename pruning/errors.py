@@ -147,7 +147,7 @@ def invalid_spec(error: Any, field: str, names: list[str]) -> SpecError:
         names: Its fields.
     """
     problems = error.errors()
-    # A check of several fields together says itself which of them it is about.
+    # A check of our own may say which field it is about, what was expected and how to fix it.
     own = [problem.get("ctx", {}).get("field") for problem in problems]
     where = [
         ".".join(str(part) for part in (field, *problem["loc"], *filter(None, [name])))
@@ -167,5 +167,5 @@ def invalid_spec(error: Any, field: str, names: list[str]) -> SpecError:
         field=where[0],
         received=repr(problems[0]["input"])[:200],
         expected=fields if is_unknown else str(problems[0].get("ctx", {}).get("expected") or said[0]),
-        hint=f"Did you mean {near[0]!r}?" if near else None,
+        hint=f"Did you mean {near[0]!r}?" if near else problems[0].get("ctx", {}).get("hint"),
     )

@@ -29,6 +29,8 @@ Runtime = Literal["keras", "saved_model", "litert", "onnx", "openvino"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 MAX_PATTERN_CHARACTERS = 256
+MAX_PERCENT = 100
+"""No model has so few parameters, multiply-accumulates or bytes: whoever asks for them means a percentage."""
 TARGETS = ("target_params", "target_macs", "target_file_bytes", "target_latency")
 EXTENT = f"ratio, {', '.join(TARGETS)} or max_filters_removed"
 
@@ -59,11 +61,13 @@ def _check_schedule(schedule: Any) -> Any:
 
 
 def _check_target(target: float) -> float:
-    if target >= 1 and (target == 1 or target != int(target)):
-        message = f"{target:g} is neither a share of the original nor a count"
-        expected = "a share above 0 and below 1, or a whole number above 1"
-        raise PydanticCustomError("target", "{message}", {"message": message, "expected": expected})
-    return target
+    if target < 1 or (target > MAX_PERCENT and target == int(target)):
+        return target
+    context = {"expected": f"a share above 0 and below 1, or a whole number above {MAX_PERCENT}"}
+    if 1 < target < MAX_PERCENT:
+        context["hint"] = f"Did you mean {target / 100:.6g} ({target:g} % of the original)?"
+    message = f"{target:g} is neither a share of the original nor a count that a model can come down to"
+    raise PydanticCustomError("target", "{message}", {"message": message, **context})
 
 
 def _name(chosen: Any) -> str:
@@ -84,7 +88,7 @@ ScheduleLike = Annotated[
     WithJsonSchema({"type": "string", "enum": list(SCHEDULES)}),
 ]
 Target = Annotated[float, Field(gt=0), AfterValidator(_check_target)]
-"""Below 1 a share of the original, from 2 on a count."""
+"""Below 1 a share of the original, above `MAX_PERCENT` a count."""
 
 
 def _without_fields(schema: dict[str, Any]) -> None:
@@ -137,7 +141,7 @@ class PruningSpec(_Frozen):
 
     Say how far to go with at least one of `ratio`, the targets and `max_filters_removed`.
 
-    A target is the most that may be left: below 1 a share of the original, from 2 on a count. What is left
+    A target is the most that may be left: below 1 a share of the original, above 100 a count. What is left
     lies at most 1 % below the target that binds, or no group could have one step of its width back without
     passing it. Where `ratio` is given as well, each prune goes by the ratio and the last one stops at the
     target; otherwise the way to the target is divided over the iterations, evenly or by the schedule.

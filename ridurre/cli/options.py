@@ -115,8 +115,8 @@ class PruneOptions:
     data: Data = None
     criterion: Criterion = "l1_norm"
     ratio: Annotated[float | None, Option(help="Fraction of each group's channels removed per iteration.")] = None
-    target_params: Annotated[float | None, Option(help="Most parameters left: a share, or a count.")] = None
-    target_macs: Annotated[float | None, Option(help="Most multiply-accumulates left: a share, or a count.")] = None
+    target_params: Annotated[float | None, Option(help="Most parameters left: a share such as 0.4, or a count.")] = None
+    target_macs: Annotated[float | None, Option(help="Most MACs left: a share such as 0.4, or a count.")] = None
     target_file_bytes: Annotated[float | None, Option(help="Largest file: a share, or bytes.")] = None
     target_latency: Annotated[float | None, Option(help="Longest call: a share of the original's time.")] = None
     max_filters_removed: Annotated[float | None, Option(help="Stop before more of all channels is removed.")] = None

@@ -59,6 +59,16 @@ def test_a_wrong_value_is_named(
     assert service.published == []
 
 
+def test_a_target_that_looks_like_a_percentage_is_asked_back(service: Service) -> None:
+    both = {"ratio": 2, "target_macs": 40}
+    for pruning in ({"target_macs": 40}, both):
+        response = service.client.post("/v1/jobs", json=service.spec(pruning=pruning))
+        problem = assert_problem(response, 422, "invalid-spec")
+        (told,) = [each for each in problem.get("errors", [problem]) if each["field"] == "pruning.target_macs"]
+        assert told["hint"] == "Did you mean 0.4 (40 % of the original)?"
+    assert service.published == []
+
+
 @pytest.mark.parametrize("pattern", ["a{99999999999999999}", "(" * 8000 + ")" * 8000, "(" * 120 + ")" * 120 + "("])
 @pytest.mark.parametrize("field", ["include", "exclude", "ratios"])
 def test_a_pattern_that_cannot_be_compiled_is_refused(service: Service, pattern: str, field: str) -> None:

@@ -37,6 +37,24 @@ def test_nonsense_is_refused_by_field(wrong: dict[str, object], field: str) -> N
     assert field in {str(part) for part in caught.value.errors()[0]["loc"]}
 
 
+@pytest.mark.parametrize("field", ["target_params", "target_macs", "target_file_bytes"])
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [(40, "0.4 (40 %"), (2, "0.02 (2 %"), (99.5, "0.995 (99.5 %"), (1.5, "0.015 (1.5 %"), (1, None), (100, None)],
+)
+def test_a_percentage_is_asked_back(field: str, asked: float, meant: str | None) -> None:
+    with pytest.raises(SpecError) as caught:
+        checked(PruningSpec, {field: asked}, "pruning")
+    assert caught.value.field == f"pruning.{field}"
+    assert "above 0 and below 1" in str(caught.value.expected)
+    assert caught.value.hint == (meant and f"Did you mean {meant} of the original)?")
+
+
+@pytest.mark.parametrize("asked", [0.4, 0.999, 101, 1e12])
+def test_shares_and_counts_are_targets(asked: float) -> None:
+    assert PruningSpec(target_macs=asked).targets == {"target_macs": asked}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{}, {"max_metric_drop": 0.01}, {"schedule": "linear", "ratio": 0.1}, {"schedule": lambda i, n: 1.0, "ratio": 0.1}],
