@@ -14,6 +14,7 @@ RidurreError
 ├── UnexpectedAnswerError        an answer that is not the contract's: a proxy, another service
 ├── JobFailedError               the job ended as `failed`
 ├── JobCancelledError            the job ended as `cancelled`
+├── JobUnfinishedError           the job has not come to what is asked for
 ├── InvalidOptionError           an option that cannot be meant, or cannot be sent to a service
 ├── WaitTimeoutError             the job is unfinished after `timeout_seconds`
 ├── DigestMismatchError          downloaded bytes are not those that the service announced
@@ -183,6 +184,19 @@ class JobCancelledError(RidurreError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} was cancelled.")
+        self.job_id = job_id
+
+
+class JobUnfinishedError(RidurreError):
+    """The job is waiting or running, and has none of the results that are asked for yet."""
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(
+            f"Job {job_id} has no results yet.",
+            received=f"a job that is {status}",
+            expected="a job that has succeeded",
+            hint=f"To see how far it is: ridurre status {job_id}",
+        )
         self.job_id = job_id
 
 

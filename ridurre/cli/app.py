@@ -11,7 +11,7 @@ from ridurre.cli import explain, export, jobs, prune, serve
 
 HELP = (
     "Structured pruning of Keras 3 models.\n\n"
-    "Exit codes: 0 done; 1 the job failed or was cancelled; 2 bad usage or input; 3 the service is "
+    "Exit codes: 0 done; 1 the job failed, was cancelled or has no results yet; 2 bad usage or input; 3 the service is "
     "unreachable or cannot run; 130 interrupted."
 )
 

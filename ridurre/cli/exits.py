@@ -18,6 +18,7 @@ from ridurre.errors import (
     EmbeddedServiceError,
     JobCancelledError,
     JobFailedError,
+    JobUnfinishedError,
     ProblemError,
     RidurreError,
     ServiceUnavailableError,
@@ -55,7 +56,7 @@ def code_of(error: Exception) -> ExitCode:
         return ExitCode.UNREACHABLE
     if isinstance(error, ProblemError):
         return ExitCode.BAD_INPUT if error.status < 500 else ExitCode.UNREACHABLE
-    if isinstance(error, JobFailedError | JobCancelledError):
+    if isinstance(error, JobFailedError | JobCancelledError | JobUnfinishedError):
         return ExitCode.JOB_FAILED
     if isinstance(error, PruningError) and not isinstance(error, SpecError | ModelError | PruningDataError):
         return ExitCode.JOB_FAILED

@@ -14,6 +14,7 @@ from ridurre.cli.literal import literal
 from ridurre.cli.options import JobId, Url
 from ridurre.cli.progress import describe
 from ridurre.client import Client
+from ridurre.errors import JobUnfinishedError
 from ridurre.objects import Job
 from ridurre.target import check_file_target, check_folder_target
 
@@ -65,17 +66,23 @@ def download(
     url: Url = None,
     out: Annotated[Path, typer.Option(help="File or folder to write to.")] = Path(),
 ) -> None:
-    """Fetch what a job produced; each file's digest is checked."""
+    """Fetch what a job produced; each file's digest is checked. Exit code 1 if the job did not succeed."""
     with exit_codes(), Client(url) as client:
-        if name is None:
-            if not out.exists():
-                out.mkdir(parents=True)
+        if name is None and out.exists():
             check_folder_target(out)
-        elif not out.is_dir():
+        elif name is not None and not out.is_dir():
             check_file_target(out)
-        names = [artifact.name for artifact in client.artifacts(job_id)] if name is None else [name]
-        for each in names:
+        job, found = client.job(job_id), [artifact.name for artifact in client.artifacts(job_id)]
+        wanted = [each for each in found if name in (None, each)]
+        if not wanted and not job.finished:
+            raise JobUnfinishedError(job_id, job.status)
+        if not wanted:
+            job.raise_unless_succeeded()
+        if name is None:
+            out.mkdir(parents=True, exist_ok=True)
+        for each in wanted if name is None else [name]:
             Console().print(literal(client.download(job_id, each, out)), soft_wrap=True)
+        job.raise_unless_succeeded()
 
 
 def _progress(job: Job) -> str:

@@ -179,6 +179,41 @@ def test_jobs_status_cancel_and_download(run: Run, service: FakeService, tmp_pat
     assert (tmp_path / "r.json").read_bytes() == ARTIFACTS["report.json"]
 
 
+@pytest.mark.parametrize("name", [None, "pruned.keras"])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("failed", "The loss is NaN."),
+        ("cancelled", "was cancelled"),
+        ("running", "no results yet"),
+        ("queued", "queued"),
+    ],
+)
+def test_a_download_of_nothing_is_1(
+    run: Run, service: FakeService, tmp_path: Path, status: str, reason: str, name: str | None
+) -> None:
+    body = job_body(status, error={"detail": "The loss is NaN."} if status == "failed" else None)
+    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=body)
+    service.answers["GET", f"/v1/jobs/{JOB_ID}/artifacts"] = lambda _: httpx.Response(200, json={"items": []})
+    result = run("download", JOB_ID, *([] if name is None else [name]), "--out", tmp_path / "new")
+    assert result.exit_code == 1, result.output
+    assert reason in result.output
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("status", "code"), [("failed", 1), ("cancelled", 1), ("running", 0)])
+def test_what_there_is_can_be_downloaded(
+    run: Run, service: FakeService, tmp_path: Path, status: str, code: int
+) -> None:
+    service.answers["GET", f"/v1/jobs/{JOB_ID}"] = lambda _: httpx.Response(200, json=job_body(status))
+    assert run("download", JOB_ID, "--out", tmp_path).exit_code == code
+    assert {path.name for path in tmp_path.iterdir()} == set(ARTIFACTS)
+
+
+def test_a_result_that_a_job_never_has_is_2(run: Run) -> None:
+    assert run("download", JOB_ID, "absent.keras").exit_code == 2
+
+
 def test_the_catalog_is_in_help_and_completion(run: Run) -> None:
     text = run("prune", "--help").output
     assert all(name in text for name in CRITERIA)
