@@ -38,7 +38,9 @@ class Progress(_Frozen):
     epoch: int | None = Field(default=None, ge=0)
     num_epochs: int | None = Field(default=None, ge=0)
     fraction: float | None = Field(default=None, ge=0, le=1, description="Share of the whole job that is done.")
-    eta_seconds: float | None = Field(default=None, ge=0, description="Estimated time left.")
+    eta_seconds: float | None = Field(
+        default=None, ge=0, description="Estimated time left, at least a second while the job runs; null where unknown."
+    )
     message: str | None = Field(default=None, max_length=2000)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from jobs.record import Progress
 from worker.directory import JobDirectory
@@ -15,13 +16,22 @@ from worker.outcome import Metrics
 MAX_LINE_BYTES = 16 * 1024
 MAX_READ_BYTES = 1024**2
 MAX_EVENTS_AT_ONCE = 50
+LEAST_ETA_SECONDS = 1.0
+"""While events come, work goes on."""
 
 logger = logging.getLogger(__name__)
+
+
+def _only_usable(seconds: object) -> object:
+    """Leave out what is no time; it is no reason to lose the event."""
+    is_usable = not isinstance(seconds, int | float) or (math.isfinite(seconds) and seconds >= 0)
+    return seconds if is_usable else None
 
 
 class _Line(Progress):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    eta_seconds: Annotated[float | None, BeforeValidator(_only_usable)] = None
     metrics: Metrics = Field(default_factory=dict)
 
 
@@ -72,13 +82,16 @@ class ProgressTail:
             return None
         self.metrics = parsed.metrics or self.metrics  # together they would mix figures of different epochs
         fields = parsed.model_dump(exclude={"metrics", "eta_seconds"})
-        return Step(progress=Progress(**fields, eta_seconds=self._eta_seconds(parsed.fraction)), metrics=self.metrics)
+        told, guessed = parsed.eta_seconds, self._guessed_seconds(parsed.fraction)
+        seconds = guessed if told is None else told
+        eta_seconds = None if seconds is None else max(LEAST_ETA_SECONDS, round(seconds, 1))
+        return Step(progress=Progress(**fields, eta_seconds=eta_seconds), metrics=self.metrics)
 
-    def _eta_seconds(self, fraction: float | None) -> float | None:
-        """Assume that the rest goes as fast as what is done; say nothing before there is something to go by."""
-        if fraction is None or fraction < 0.01:
+    def _guessed_seconds(self, fraction: float | None) -> float | None:
+        """Assume that the rest goes as fast as what is done; say nothing where there is nothing to go by."""
+        if fraction is None or not 0.01 <= fraction < 1:
             return None
-        return round((time.monotonic() - self._started) * (1 - fraction) / fraction, 1)
+        return (time.monotonic() - self._started) * (1 - fraction) / fraction
 
     def _complain(self, what: str) -> None:
         if not self._complained:

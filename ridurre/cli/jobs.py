@@ -12,7 +12,7 @@ from rich.table import Table
 from ridurre.cli.exits import exit_codes
 from ridurre.cli.literal import literal
 from ridurre.cli.options import JobId, Url
-from ridurre.cli.progress import describe
+from ridurre.cli.progress import describe, not_yet_all
 from ridurre.client import Client
 from ridurre.errors import JobUnfinishedError
 from ridurre.objects import Job
@@ -89,4 +89,4 @@ def _progress(job: Job) -> str:
     if job.progress is None or job.finished:
         return ""
     fraction = job.progress.fraction
-    return describe(job.progress) + ("" if fraction is None else f" ({fraction:.0%})")
+    return describe(job.progress) + ("" if fraction is None else f" ({not_yet_all(fraction):.0%})")

@@ -15,12 +15,21 @@ from ridurre.errors import RidurreError
 from ridurre.objects import Event
 from ridurre.objects import Progress as JobProgress
 
+MOST_BEFORE_THE_END = 0.99
+"""The bar is full for a job that has succeeded and for no other."""
+
 
 class ProgressDisplay:
-    """A context manager that draws one line on a console; phases are left behind as lines where it is no terminal."""
+    """A context manager that draws one line on a console; phases are left behind as lines where it is no terminal.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where to draw.
+        is_local: Whether the work is done inside the context, so that an error that leaves it is the end of the work.
+    """
+
+    def __init__(self, console: Console, *, is_local: bool = False) -> None:
         self._console = console
+        self._is_local = is_local
         self._phase: tuple[str | None, int | None] = (None, None)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -39,6 +48,8 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_local:
+            self._show_status("succeeded" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed")
         self._progress.__exit__(kind, error, trace)
 
     def on_event(self, event: Event) -> None:
@@ -46,10 +57,7 @@ class ProgressDisplay:
         if event.kind == "progress":
             self.show(JobProgress.model_validate(event.data), event.data.get("metrics") or {})
         elif event.kind == "status":
-            status = str(event.data.get("status"))
-            completed = 1.0 if status == "succeeded" else None
-            self._progress.update(self._task, description=literal(status).plain, completed=completed, eta_seconds=None)
-            self._line(status)
+            self._show_status(str(event.data.get("status")))
 
     def on_outage(self, outage: RidurreError) -> None:
         """Say, above the line, that the service is away."""
@@ -64,13 +72,19 @@ class ProgressDisplay:
         self._progress.update(
             self._task,
             description=literal(describe(progress)).plain,
-            completed=progress.fraction or 0.0,
+            completed=not_yet_all(progress.fraction or 0.0),
             metrics="  ".join(f"{literal(name)} {value:.4g}" for name, value in _for_a_line(metrics)),
             eta_seconds=progress.eta_seconds,
         )
         if (phase := (progress.phase, progress.iteration)) != self._phase:
             self._phase = phase
             self._line(describe(progress))
+
+    def _show_status(self, status: str) -> None:
+        """Show a status; the bar stays where it was unless all is done."""
+        completed = 1.0 if status == "succeeded" else None
+        self._progress.update(self._task, description=literal(status).plain, completed=completed, eta_seconds=None)
+        self._line(status)
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
@@ -91,6 +105,11 @@ def _for_a_line(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [(name, value) for name, value in figures if name not in ("params", "macs")][:2]
 
 
+def not_yet_all(fraction: float) -> float:
+    """Return how far to say that work has come which may still fail."""
+    return min(fraction, MOST_BEFORE_THE_END)
+
+
 def describe(progress: JobProgress) -> str:
     """Return phase, iteration and epoch as one phrase."""
     parts = [progress.phase or "running"]
@@ -107,6 +126,6 @@ def _of(number: int, total: int | None) -> str:
 
 def _spoken(seconds: float) -> str:
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{max(1.0, seconds):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -100,7 +100,7 @@ def _locally(
 
     from ridurre.local import prune as prune_locally
 
-    with ProgressDisplay(console) as display:
+    with ProgressDisplay(console, is_local=True) as display:
         result = prune_locally(
             model, data, out=target, training=training, on_progress=display.on_local_progress, **pruning
         )
