@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.measure import plan_layers, reach
+from pruning.selection.costs import Costs
 
 
 class _Frozen(BaseModel):
@@ -38,17 +40,43 @@ class LayerExplanation(_Frozen):
     locked: str | None = Field(description="Why not, or why some of them cannot.")
 
 
+class Size(_Frozen):
+    """What a model comes to."""
+
+    params: int
+    macs: int | None = Field(description="Multiply-accumulates for one sample; null where they cannot be counted.")
+
+    def __str__(self) -> str:
+        return f"{self.params:,} parameters, {_count(self.macs) or 'uncounted'} MACs"
+
+
 class Explanation(_Frozen):
-    """A model as pruning sees it; `print` shows it as a table, `model_dump_json` writes it."""
+    """A model as pruning sees it; `print` shows it as a table, `model_dump_json` writes it.
+
+    Targets may lie anywhere from `smallest` up to `original`.
+    """
 
     groups: tuple[GroupExplanation, ...]
     layers: tuple[LayerExplanation, ...]
+    original: Size = Field(description="The model as it is.")
+    smallest: Size = Field(description="With one channel left in each group: no target can be reached below.")
     prunable_share: float = Field(description="Share of the parameters in kernels that lie in prunable groups.")
 
     def __str__(self) -> str:
-        width = max((len(layer.path) for layer in self.layers), default=0)
-        lines = [f"{layer.path:{width}}  {_said_of(layer)}" for layer in self.layers]
-        return "\n".join([*lines, f"{self.prunable_share:.1%} of the parameters in kernels can be pruned."])
+        rows = [("layer", "kind", "channels", "params", "MACs", ""), *map(_cells, self.layers)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(f"{cell:{'<' if number in _TEXTS else '>'}{widths[number]}}" for number, cell in enumerate(row))
+            for row in rows
+        ]
+        return "\n".join(
+            [
+                *(line.rstrip() for line in lines),
+                f"Original: {self.original}.",
+                f"Smallest within reach: {self.smallest}{_shares(self.smallest, self.original)}.",
+                f"{self.prunable_share:.1%} of the parameters in kernels can be pruned.",
+            ]
+        )
 
 
 def explain(model: keras.Model) -> Explanation:
@@ -83,7 +111,19 @@ def explain(model: keras.Model) -> Explanation:
                 locked=graph.locked.get(path),
             )
         )
-    return Explanation(groups=tuple(groups.values()), layers=tuple(layers), prunable_share=reach(graph).share)
+    costs = Costs(graph)
+    return Explanation(
+        groups=tuple(groups.values()),
+        layers=tuple(layers),
+        original=_size(costs, costs.widths),
+        smallest=_size(costs, np.ones_like(costs.widths)),
+        prunable_share=reach(graph).share,
+    )
+
+
+def _size(costs: Costs, widths: np.ndarray) -> Size:
+    macs = None if costs.uncounted is not None else int(costs.macs(widths))
+    return Size(params=int(costs.params(widths)), macs=macs)
 
 
 def _explain_group(graph: ChannelGraph, group: ChannelGroup) -> GroupExplanation:
@@ -105,10 +145,26 @@ def _explain_group(graph: ChannelGraph, group: ChannelGroup) -> GroupExplanation
     )
 
 
+_TEXTS = (0, 1, 5)  # The columns that are not numbers.
+
+
+def _cells(layer: LayerExplanation) -> tuple[str, ...]:
+    numbers = map(_count, (layer.channels, layer.params, layer.macs))
+    return (layer.path, layer.kind, *numbers, _said_of(layer))
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _shares(size: Size, original: Size) -> str:
+    pairs = ((size.params, original.params), (size.macs, original.macs))
+    told = [f"{100 * part / whole:.1f} %" for part, whole in pairs if part is not None and whole]
+    return f" ({' and '.join(told)} of the original)" if told else ""
+
+
 def _said_of(layer: LayerExplanation) -> str:
-    said = [layer.kind]
-    if layer.channels is not None:
-        said.append(f"{layer.channels} channels")
+    said = []
     if layer.coupled_to:
         said.append(f"coupled to {', '.join(layer.coupled_to)}")
     if layer.locked is not None:

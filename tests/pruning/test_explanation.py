@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import keras
+import pytest
 from keras import layers
 
-from pruning import explain
+from pruning import InfeasibleError, PruningSpec, explain, make_plan
 from pruning.explanation import Explanation
 from tests.pruning.models import residual
 
@@ -23,11 +24,27 @@ def test_coupled_layers_name_each_other() -> None:
     assert 0.9 < explanation.prunable_share <= 1
 
 
+def test_sizes_are_those_of_the_model_and_of_the_smallest_that_a_plan_reaches() -> None:
+    model = residual(classes=40)
+    told = explain(model)
+    assert told.original.params == sum(layer.params for layer in told.layers)
+    assert told.original.macs == sum(layer.macs or 0 for layer in told.layers)
+    for field in ("params", "macs"):
+        least, most = getattr(told.smallest, field), getattr(told.original, field)
+        plan = make_plan(model, PruningSpec.model_validate({f"target_{field}": least}))
+        assert getattr(plan, f"{field}_after") == least < most
+        with pytest.raises(InfeasibleError):
+            make_plan(model, PruningSpec.model_validate({f"target_{field}": least - 1}))
+
+
 def test_it_can_be_printed_and_written() -> None:
     explanation = explain(residual())
     text = str(explanation)
-    assert "stem       Conv2D; 8 channels; coupled to project" in text
-    assert "head       Dense; 4 channels; locked: head is an output of the model" in text
+    lines = {line.split()[0]: " ".join(line.split()) for line in text.splitlines()}
+    assert lines["layer"] == "layer kind channels params MACs"
+    assert lines["stem"] == f"stem Conv2D 8 {3 * 9 * 8 + 8} {64 * 9 * 3 * 8:,} coupled to project"
+    assert lines["head"].endswith("locked: head is an output of the model")
+    assert str(explanation.smallest) in lines["Smallest"]
     assert Explanation.model_validate_json(explanation.model_dump_json()) == explanation
 
 
