@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
     from pruning.explanation import explain as explain
     from pruning.export.exporting import ExportResult as ExportResult
     from pruning.export.exporting import export_model as export_model
+    from pruning.foresight import Forecast as Forecast
+    from pruning.foresight import foresee as foresee
     from pruning.load import load_model as load_model
     from pruning.measure import latency as latency
     from pruning.pipeline import prune as prune
@@ -46,6 +48,7 @@ _HOMES = {
     "DataCriterion": "pruning.criteria.base",
     "DataError": "pruning.errors",
     "ExportResult": "pruning.export.exporting",
+    "Forecast": "pruning.foresight",
     "InfeasibleError": "pruning.errors",
     "LatencyTarget": "pruning.spec",
     "ModelError": "pruning.errors",
@@ -61,6 +64,7 @@ _HOMES = {
     "diff": "pruning.plan",
     "explain": "pruning.explanation",
     "export_model": "pruning.export.exporting",
+    "foresee": "pruning.foresight",
     "latency": "pruning.measure",
     "load_model": "pruning.load",
     "make_plan": "pruning.selection.planning",

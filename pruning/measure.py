@@ -110,6 +110,7 @@ class Latency:
         batch_size: Samples in one call.
         num_calls: Calls that were timed.
         seconds_beside: The same of the model that was timed in turns with it.
+        spread_beside: The spread of that model's calls.
     """
 
     seconds: float
@@ -118,6 +119,7 @@ class Latency:
     batch_size: int
     num_calls: int
     seconds_beside: float | None = None
+    spread_beside: float | None = None
 
 
 def latency(
@@ -159,7 +161,11 @@ def latency(
         times = seconds_in_turns(
             calls, num_warmups=max(1, num_warmup), num_calls=max(LEAST_CALLS, num_calls), max_seconds=max_seconds
         )
-    quarters = statistics.quantiles(times[0], n=4)
-    spread = (quarters[2] - quarters[0]) / (2 * quarters[1])
-    seconds_beside = None if beside is None else statistics.median(times[1])
-    return Latency(quarters[1], spread, runtime, batch_size, len(times[0]), seconds_beside)
+    own, *others = map(_median_and_spread, times)
+    seconds_beside, spread_beside = others[0] if others else (None, None)
+    return Latency(*own, runtime, batch_size, len(times[0]), seconds_beside, spread_beside)
+
+
+def _median_and_spread(seconds: list[float]) -> tuple[float, float]:
+    quarters = statistics.quantiles(seconds, n=4)
+    return quarters[1], (quarters[2] - quarters[0]) / (2 * quarters[1])

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from pruning.catalog import CRITERIA
+from pruning.spec import PruningSpec, TrainingSpec
 from ridurre.errors import RidurreError
 from ridurre.options import PruningOptions, given, plain, validated
 from ridurre.target import check_model_target
@@ -21,6 +23,7 @@ UNREADABLE = (
 if TYPE_CHECKING:
     from pruning.explanation import Explanation
     from pruning.export import ExportResult
+    from pruning.foresight import Forecast
     from pruning.pipeline import PruningResult
     from pruning.progress import OnProgress
 
@@ -54,26 +57,71 @@ def prune(
     """
     from pruning.load import load_model
     from pruning.pipeline import prune as prune_model
-    from pruning.spec import PruningSpec, TrainingSpec
 
     target = None if out is None else check_model_target(Path(out))
-    options = given(pruning_options)
-    # Here, and only here, the criterion may be a function or an object, and the schedule a function.
-    own = {name: options.pop(name) for name in ("criterion", "schedule") if name in options}
-    spec = validated(PruningSpec, plain(options, "pruning") | own, "pruning")
-    training_options = plain(given(training or {}), "training")
-    if data is None:
-        training_options.setdefault("fine_tuning_epochs", 0)
+    training_options = dict(training or {})
+    if data is None and training_options.get("fine_tuning_epochs") is None:
+        training_options["fine_tuning_epochs"] = 0
+    spec, training_spec = _specs(pruning_options, training_options)
     result = prune_model(
         load_model(Path(model)) if isinstance(model, str | Path) else model,
         spec,
         _arrays(Path(data)) if isinstance(data, str | Path) else data,
-        training=validated(TrainingSpec, training_options, "training"),
+        training=training_spec,
         on_progress=on_progress,
     )
     if target is not None:
         result.model.save(target)
     return result
+
+
+def plan(
+    model: str | Path,
+    data: str | Path | None = None,
+    *,
+    training: Mapping[str, Any] | None = None,
+    is_timed: bool = True,
+    on_progress: OnProgress | None = None,
+    **pruning_options: Unpack[PruningOptions],
+) -> Forecast:
+    """Say what a prune of a model file would do, without training; the arguments are those of `prune`.
+
+    Args:
+        model: The path of a `.keras` or `.h5` file.
+        data: The path of an `.npz` file; it is read only for a criterion that looks at data.
+        training: Fields of `TrainingSpec`; those that are not valid are refused, and nothing is trained.
+        is_timed: Whether to time the model and what would be left of it.
+        on_progress: Called with a `pruning.progress.Progress` at each prune.
+        pruning_options: Fields of `PruningSpec`.
+
+    Raises:
+        pruning.PruningError: The library would refuse the prune, with the reason.
+        RidurreError: An option is not what its spec allows, or the file of data cannot be read.
+    """
+    from pruning.foresight import foresee
+    from pruning.load import load_model
+
+    spec, training_spec = _specs(pruning_options, training)
+    is_looked_at = not isinstance(spec.criterion, str) or CRITERIA[spec.criterion].needs_data
+    return foresee(
+        load_model(Path(model)),
+        spec,
+        _arrays(Path(data)) if data is not None and is_looked_at else None,
+        training=training_spec,
+        is_timed=is_timed,
+        on_progress=on_progress,
+    )
+
+
+def _specs(pruning_options: Mapping[str, Any], training: Mapping[str, Any] | None) -> tuple[PruningSpec, TrainingSpec]:
+    """Return the specs with the options that are given."""
+    options = given(pruning_options)
+    # Here, and only here, the criterion may be a function or an object, and the schedule a function.
+    own = {name: options.pop(name) for name in ("criterion", "schedule") if name in options}
+    return (
+        validated(PruningSpec, plain(options, "pruning") | own, "pruning"),
+        validated(TrainingSpec, plain(given(training or {}), "training"), "training"),
+    )
 
 
 def explain(model: str | Path) -> Explanation:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ridurre.cli import explain, export, jobs, prune, serve
+from ridurre.cli import explain, export, jobs, plan, prune, serve
 
 HELP = (
     "Structured pruning of Keras 3 models.\n\n"
@@ -39,6 +39,7 @@ def ridurre(
 app.callback(help=HELP)(ridurre)
 app.command("serve")(serve.serve)
 app.command("prune")(prune.prune)
+app.command("plan")(plan.plan)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("jobs")(jobs.jobs)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ from pruning.catalog import CRITERIA, EXPORT_FORMATS
 from ridurre.cli import app
 from ridurre.cli.export import complete_format
 from ridurre.cli.options import complete_criterion
+from ridurre.cli.plan import speed
 from ridurre.client import Client
 from ridurre.errors import RidurreError
 from tests.ridurre.fake_service import ARTIFACTS, JOB_ID, FakeService, etag, event_body, job_body, problem
@@ -120,6 +123,9 @@ def test_what_the_service_refuses_is_2(run: Run, service: FakeService, model: Pa
     [
         ("prune", "absent.keras"),
         ("prune", __file__, "--criterion", "nonsense"),
+        ("plan", __file__, "--criterion", "nonsense"),
+        ("plan", __file__, "--ratio", "0.5", "--local"),
+        ("plan", __file__, "--ratio", "0.5", "--out", "absent/plan.json"),
         ("prune", __file__, "--training", "{"),
         ("prune", __file__, "--training", "[1]"),
         ("nonsense",),
@@ -322,8 +328,8 @@ def test_ctrl_c_while_the_service_is_away_is_130_too(run: Run, service: FakeServ
 
 
 def test_how_far_to_go_must_be_said(run: Run, service: FakeService, model: Path) -> None:
-    for arguments in ((), ("--local",)):
-        result = run("prune", model, *arguments)
+    for command in (("prune",), ("prune", "--local"), ("plan",)):
+        result = run(*command, model)
         assert result.exit_code == 2
         assert all(option in result.output for option in ("--ratio", "--target-params", "--max-filters-removed"))
     assert service.requests == []
@@ -336,6 +342,33 @@ def test_an_empty_id_is_bad_usage(run: Run, service: FakeService, command: str, 
     assert result.exit_code == 2
     assert "Usage" in result.output
     assert service.requests == []
+
+
+def shown_options(output: str) -> set[str]:
+    return set(re.findall(r"--[a-z-]+", output))
+
+
+def test_plan_takes_what_prune_takes(run: Run) -> None:
+    ours, theirs = (shown_options(run(command, "--help").output) for command in ("plan", "prune"))
+    assert {"--target-macs", "--data", "--freeze", "--pruning", "--epochs"} < ours
+    assert theirs - ours == {"--name", "--url", "--local"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spread", "verdict"),
+    [
+        (0.5, 0.01, "2.00 times as fast"),
+        (0.9, 0.2, "no difference beyond the spread"),
+        (2.0, 0.1, "0.50 times as fast"),
+    ],
+)
+def test_a_difference_has_to_exceed_the_spread(seconds: float, spread: float, verdict: str) -> None:
+    timed: Any = SimpleNamespace(seconds=seconds, spread=spread, seconds_beside=1.0, spread_beside=0.01)
+    timed.runtime, timed.batch_size, timed.num_calls = "keras", 1, 30
+    told = speed(timed)
+    assert f"pruned {1000 * seconds:.3g} ms ± {100 * spread:.0f} %" in told
+    assert "original 1e+03 ms ± 1 %" in told
+    assert verdict in told
 
 
 def test_version(run: Run) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import ridurre
 from pruning.errors import PruningError
+from pruning.plan import PruningPlan
 from ridurre.errors import RidurreError
 
 pytestmark = pytest.mark.e2e
@@ -89,6 +90,29 @@ def test_explain_tells_what_is_coupled(model_path: Path) -> None:
     assert "is an output of the model" in text.output
     assert "of the parameters in kernels can be pruned." in text.output
     assert json.loads(as_json.output)["layers"]
+
+
+def test_plan_says_what_prune_does_and_trains_nothing(
+    model_path: Path, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ridurre.cli import app
+
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ["--ratio", "0.3", "--iterations", "2", "--fine-tuning-epochs", "3"]
+    before, out = model_path.read_bytes(), tmp_path / "plan.json"
+    told = CliRunner().invoke(app, ["plan", str(model_path), "--data", "digits", *options, "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    pruned = ridurre.prune(model_path, ratio=0.3, num_iterations=2)
+    assert PruningPlan.model_validate_json(out.read_text()) == pruned.plan
+    for text in ("8 → 4", "67 → 35", "56 → 28", "is an output of the model", "original", "ms ±", f"Wrote {out}"):
+        assert text in told.stdout
+    assert model_path.read_bytes() == before
+    assert "epoch" not in told.output
+    as_json = CliRunner().invoke(app, ["plan", str(model_path), *options, "--json"])
+    assert PruningPlan.model_validate_json(as_json.stdout) == pruned.plan
+    looks_at_data = ["plan", str(model_path), *options, "--criterion", "taylor", "--json"]
+    assert "looks at data" in CliRunner().invoke(app, looks_at_data).output
+    assert CliRunner().invoke(app, [*looks_at_data, "--data", str(data_path)]).exit_code == 0
 
 
 def test_the_command_exports(model_path: Path, data_path: Path, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""What a prune would do, before anything is trained for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from pruning.measure import Latency, latency
+from pruning.pipeline import prune
+from pruning.plan import PruningPlan
+from pruning.progress import OnProgress
+from pruning.scoring.importance import looks_at_data
+from pruning.spec import LatencyTarget, PruningSpec, TrainingSpec, checked
+from pruning.subclassed import as_functional
+
+_UNTRAINED = {"epochs": 0, "fine_tuning_epochs": 0, "post_training_epochs": 0}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a prune would do.
+
+    Attributes:
+        plan: Which channels would stay, over all iterations.
+        stopped_because: Why no more would go.
+        notes: What the forecast leaves out, or the prune would note.
+        latency: Of the pruned model, timed in turns with the original; `None` where it was not asked for.
+    """
+
+    plan: PruningPlan
+    stopped_because: str
+    notes: tuple[str, ...]
+    latency: Latency | None
+
+
+def foresee(
+    model: keras.Model,
+    spec: PruningSpec | Mapping[str, Any],
+    data: Any = None,
+    *,
+    training: TrainingSpec | Mapping[str, Any] | None = None,
+    is_timed: bool = True,
+    on_progress: OnProgress | None = None,
+) -> Forecast:
+    """Go through all iterations of a prune without training, and time what comes of it.
+
+    As many channels go as in the prune itself, but for what only training can tell: how the metric falls, and with a
+    global ranking how important weights become. Which channels go is decided by the weights as they are now.
+
+    Args:
+        model: What `prune` takes; it is not changed.
+        spec: What to remove and when to stop, as a spec or a dict of its fields. `max_metric_drop` is left out.
+        data: What `Data.of` takes; looked at only by a criterion that looks at data.
+        training: Of it the loss counts, where the criterion does.
+        is_timed: Whether to time one call of both models, as `target_latency` says if it is given.
+        on_progress: Called as `prune` does.
+
+    Raises:
+        PruningError: What `prune` would raise before it trains.
+    """
+    spec = checked(PruningSpec, spec, "pruning")
+    training = checked(TrainingSpec, training or {}, "training")
+    model = as_functional(model)
+    result = prune(
+        model,
+        spec.model_copy(update={"max_metric_drop": None}),
+        data if looks_at_data(spec.criterion) else None,
+        training=training.model_copy(update=_UNTRAINED),
+        on_progress=on_progress,
+    )
+    left_out = () if spec.max_metric_drop is None else (_LEFT_OUT,)
+    return Forecast(
+        plan=result.plan,
+        stopped_because=result.report.stopped_because,
+        notes=(*left_out, *result.report.notes),
+        latency=_timed(result.model, model, spec) if is_timed else None,
+    )
+
+
+_LEFT_OUT = "max_metric_drop is left out: only training tells how the metric falls, and so whether less or more goes"
+
+
+def _timed(pruned: keras.Model, original: keras.Model, spec: PruningSpec) -> Latency:
+    asked = spec.target_latency
+    target = asked if isinstance(asked, LatencyTarget) else LatencyTarget(share=0.5)
+    return latency(pruned, batch_size=target.batch_size, runtime=target.runtime, beside=original)
