@@ -6,6 +6,7 @@ import math
 import statistics
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from pruning.export.latency import LEAST_CALLS, inputs_for, open_copy, seconds_i
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.plan import LayerPlan
 from pruning.spec import Runtime
+from pruning.surgery.optimizer_state import without_state
 
 
 def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None = None) -> tuple[LayerPlan, ...]:
@@ -90,9 +92,14 @@ def reach(graph: ChannelGraph) -> Reach:
     return Reach(num_params, num_prunable, reasons)
 
 
-def file_size_bytes(model: keras.Model) -> int:
-    """Return the size of the model's `.keras` file, with optimizer state if the optimizer is built."""
-    with tempfile.TemporaryDirectory() as directory:
+def file_size_bytes(model: keras.Model, *, optimizer: bool = False) -> int:
+    """Return the size of the model's `.keras` file.
+
+    Args:
+        model: It is not changed.
+        optimizer: Whether the state of its optimizer counts, if that is built.
+    """
+    with tempfile.TemporaryDirectory() as directory, nullcontext() if optimizer else without_state(model):
         path = Path(directory) / "model.keras"
         model.save(path)
         return path.stat().st_size

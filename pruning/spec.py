@@ -180,7 +180,9 @@ class PruningSpec(_Frozen):
         default=None, description="Most multiply-accumulates left for one sample: a share, or a count."
     )
     target_file_bytes: Target | None = Field(
-        default=None, description="Largest .keras file as delivered: a share of the original, or bytes."
+        default=None,
+        description="Largest .keras file as delivered, with the optimizer's state if the model came with "
+        "one: a share of the original, or bytes. The report's file_bytes are without.",
     )
     target_latency: Ratio | LatencyTarget | None = Field(
         default=None, description="Longest call of the model: a share of the original's time, or more exactly."

@@ -92,7 +92,7 @@ def require_reachable(
     missed = asked.missed(spec, nearest)
     if not missed:
         return
-    wanted = goals(spec, baseline)
+    nearest, wanted = baseline.as_asked(nearest), baseline.as_asked(goals(spec, baseline))
     relaxed = {name: value for name, value in _RELAXED.items() if getattr(spec, name) != value}
     alone = [name for name in relaxed if asked.is_reached(spec, {name: relaxed[name]})]
     together = () if alone else relaxed if asked.is_reached(spec, relaxed) else ("model",)
@@ -114,4 +114,4 @@ _HINTS = {"model": "With one channel left in each group, what remains is in laye
 
 
 def _share(nearest: Mapping[str, float], baseline: Baseline, name: str) -> str:
-    return f" ({nearest[name] / baseline.amounts[name]:.4f} of the original) for {name}"
+    return f" ({nearest[name] / baseline.as_asked(baseline.amounts)[name]:.4f} of the original) for {name}"

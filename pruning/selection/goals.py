@@ -14,32 +14,48 @@ from pruning.measure import Latency, file_size_bytes, latency
 from pruning.selection.costs import Costs
 from pruning.selection.targets import Limit
 from pruning.spec import LatencyTarget, PruningSpec
+from pruning.surgery.optimizer_state import has_state
 from pruning.weights import read_weights
 
 
 @dataclass(frozen=True)
 class FileBytes:
-    """How large a `.keras` file is for the bytes of the variables.
+    """How large a `.keras` file is for the bytes of the variables, without the optimizer's state and as delivered.
+
+    Targets speak of the file as delivered; plans and reports reckon without the state.
 
     Attributes:
-        overhead: Bytes of everything else.
-        per_byte: Bytes for each byte of the variables: above 1 where the optimizer's state goes with them.
+        overhead: Bytes of everything else than the variables.
+        state_overhead: Bytes that a state takes beside its own variables.
+        state_per_byte: Bytes of state for each byte of the variables: 0 where none is delivered.
     """
 
     overhead: float = 0.0
-    per_byte: float = 1.0
+    state_overhead: float = 0.0
+    state_per_byte: float = 0.0
 
     @classmethod
-    def of(cls, model: keras.Model, file_bytes: int, weight_bytes: int) -> FileBytes:
-        """Take apart the size of a model's file."""
-        optimizer = getattr(model, "optimizer", None)
-        state = [] if optimizer is None or not optimizer.built else optimizer.variables
-        per_byte = 1 + sum(read_weights(variable).nbytes for variable in state) / max(1, weight_bytes)
-        return cls(file_bytes - per_byte * weight_bytes, per_byte)
+    def of(cls, model: keras.Model, weight_bytes: int) -> FileBytes:
+        """Take apart the size of a model's file; its state is delivered if the optimizer has taken a step."""
+        bare = file_size_bytes(model)
+        if not model.compiled or not has_state(model.optimizer):
+            return cls(bare - weight_bytes)
+        state_bytes = sum(read_weights(variable).nbytes for variable in model.optimizer.variables)
+        state_overhead = file_size_bytes(model, optimizer=True) - bare - state_bytes
+        return cls(bare - weight_bytes, state_overhead, state_bytes / max(1, weight_bytes))
 
     def total(self, weight_bytes: Any) -> Any:
-        """Return the size of the file."""
-        return self.overhead + self.per_byte * weight_bytes
+        """Return the size of the file without the state."""
+        return self.overhead + weight_bytes
+
+    def delivered(self, total: float) -> float:
+        """Return the size as delivered of a file that has so many bytes without the state."""
+        return total + self.state_overhead + self.state_per_byte * (total - self.overhead)
+
+    def total_of(self, delivered: float) -> float:
+        """Return the size without the state of a file that has so many bytes as delivered."""
+        weight_bytes = (delivered - self.overhead - self.state_overhead) / (1 + self.state_per_byte)
+        return self.overhead + weight_bytes
 
 
 class Stopwatch:
@@ -76,7 +92,7 @@ class Baseline:
     """A model before it is pruned.
 
     Attributes:
-        amounts: Field of each target that is given → what the model has of it.
+        amounts: Field of each target that is given → what the model has of it; bytes without the optimizer's state.
         file_bytes: How large its file is for the bytes of its variables.
         widths: Group → its number of channels.
         stopwatch: Measures the latency that is limited, if it is.
@@ -91,6 +107,11 @@ class Baseline:
     def num_channels(self) -> int:
         """Channels of all groups."""
         return sum(self.widths.values())
+
+    def as_asked(self, amounts: Mapping[str, float]) -> dict[str, float]:
+        """Return amounts by field as the spec speaks of them: those of files as delivered."""
+        changed = {name: self.file_bytes.delivered(amounts[name]) for name in amounts if name == "target_file_bytes"}
+        return {**amounts, **changed}
 
 
 def measure_baseline(graph: ChannelGraph, spec: PruningSpec, costs: Costs) -> Baseline:
@@ -113,9 +134,9 @@ def measure_baseline(graph: ChannelGraph, spec: PruningSpec, costs: Costs) -> Ba
             )
         amounts["target_macs"] = float(costs.macs(costs.widths))
     if spec.target_file_bytes is not None:
-        size = file_size_bytes(graph.model)
-        amounts["target_file_bytes"] = float(size)
-        file_bytes = FileBytes.of(graph.model, size, int(costs.weight_bytes(costs.widths)))
+        weight_bytes = int(costs.weight_bytes(costs.widths))
+        file_bytes = FileBytes.of(graph.model, weight_bytes)
+        amounts["target_file_bytes"] = float(file_bytes.total(weight_bytes))
     if spec.target_latency is not None:
         stopwatch = Stopwatch(graph.model, _latency_target(spec))
         amounts["target_latency"] = stopwatch.seconds
@@ -133,15 +154,18 @@ def _latency_target(spec: PruningSpec) -> LatencyTarget:
 
 
 def goals(spec: PruningSpec, baseline: Baseline) -> dict[str, float]:
-    """Return field of each target → the most that may be left."""
+    """Return field of each target → the most that may be left; of file bytes, without the optimizer's state."""
     found: dict[str, float] = {}
+    whole = baseline.as_asked(baseline.amounts)
     for name, target in spec.targets.items():
         if name == "target_latency":
             asked = _latency_target(spec)
             found[name] = asked.seconds or (asked.share or 1.0) * baseline.amounts[name]
         else:
             assert not isinstance(target, LatencyTarget)
-            found[name] = float(int(target * baseline.amounts[name])) if target < 1 else target
+            found[name] = float(int(target * whole[name])) if target < 1 else target
+            if name == "target_file_bytes":
+                found[name] = baseline.file_bytes.total_of(found[name])
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -21,6 +22,21 @@ def has_state(optimizer: Any) -> bool:
     return isinstance(optimizer, keras.Optimizer) and optimizer.built and int(optimizer.iterations) > 0
 
 
+@contextmanager
+def without_state(model: keras.Model) -> Iterator[None]:
+    """Let a model have for a while an optimizer like its own that has no state yet."""
+    own = model.optimizer if model.compiled else None
+    if not isinstance(own, keras.Optimizer) or not own.built:
+        yield
+        return
+    attributes = vars(model)  # What is set here Keras does not track.
+    attributes["optimizer"] = type(own).from_config(own.get_config())
+    try:
+        yield
+    finally:
+        attributes["optimizer"] = own
+
+
 def carry_over(
     source: Any, target: Any, pairs: Pairs, change: Callable[[Values], Values] = lambda values: values
 ) -> bool:
@@ -28,8 +44,8 @@ def carry_over(
 
     Carried are the slots of each variable (momenta, moments, averages of the weights, accumulated gradients), found
     as the lists that the optimizer keeps in the order of its variables, and all that it counts, such as steps and
-    the loss scale; of these, what both of them keep. The learning rate stays the target's own. An optimizer that is
-    not built leaves the other one so.
+    the loss scale; of these, what both of them keep. The learning rate stays the target's own. An optimizer that has
+    taken no step leaves the other one as it is: it has nothing to carry, and would only make files larger.
 
     Args:
         source: Where the state comes from; not changed.
@@ -44,7 +60,7 @@ def carry_over(
     """
     if not isinstance(source, keras.Optimizer) or type(source) is not type(target) or target.built:
         return False
-    if not source.built:
+    if not has_state(source):
         return True
     counterparts = {id(variable): counterpart for variable, counterpart in pairs}
     variables = list(source._trainable_variables)

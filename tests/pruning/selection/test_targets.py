@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning import PruningSpec, apply_plan, make_plan, prune, verify
 from pruning.errors import InfeasibleError, NothingToPruneError, SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import file_size_bytes
@@ -116,16 +116,43 @@ def test_together_the_one_that_binds_is_met_and_the_other_holds() -> None:
     assert plan.groups[0].why == "target_macs 0.3"
 
 
-@pytest.mark.parametrize("trained", [False, True])
-def test_file_bytes_are_foretold(trained: bool) -> None:
+def compiled(is_trained: bool) -> keras.Model:
     model = wide()
     model.compile("adam", "mse")
-    if trained:
+    if is_trained:
         model.fit(np.ones((2, 12, 12, 3)), np.ones((2, 2)), verbose=0)
-    plan = make_plan(model, PruningSpec(target_file_bytes=0.5))
+    return model
+
+
+@pytest.mark.parametrize("is_share", [False, True])
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_file_bytes_are_foretold_as_delivered(is_trained: bool, is_share: bool) -> None:
+    model = compiled(is_trained)
+    half = file_size_bytes(model, optimizer=True) // 2
+    plan = make_plan(model, PruningSpec(target_file_bytes=0.5 if is_share else half))
     small = apply_plan(model, plan)
-    assert small.optimizer.built == trained
-    assert file_size_bytes(small) == pytest.approx(0.5 * file_size_bytes(model), rel=0.02)
+    assert small.optimizer.built == is_trained
+    assert file_size_bytes(small, optimizer=True) == pytest.approx(half, rel=0.02)
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_a_prune_goes_on_until_the_file_is_small_enough_as_delivered(is_trained: bool) -> None:
+    model = compiled(is_trained)
+    goal = file_size_bytes(model, optimizer=True) // 2
+    result = prune(model, PruningSpec(target_file_bytes=goal, ratio=0.1))
+    assert file_size_bytes(result.model, optimizer=True) == pytest.approx(goal, rel=0.02)
+    assert result.report.after.file_bytes == file_size_bytes(result.model)
+    assert result.report.stopped_because == f"target_file_bytes {goal} is reached"
+
+
+def test_bytes_that_cannot_be_reached_are_told_as_delivered() -> None:
+    model = compiled(True)
+    with pytest.raises(InfeasibleError) as caught:
+        make_plan(model, PruningSpec(target_file_bytes=5000, min_channels=8))
+    assert str(caught.value.received).startswith("at most 5,000 ")
+    nearest = caught.value.nearest["target_file_bytes"]
+    plan = make_plan(model, PruningSpec(target_file_bytes=int(nearest) + 1, min_channels=8))
+    assert file_size_bytes(apply_plan(model, plan), optimizer=True) == pytest.approx(nearest, rel=0.05)
 
 
 @pytest.mark.parametrize(
