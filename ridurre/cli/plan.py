@@ -72,7 +72,7 @@ def what_would_go(plan: PruningPlan) -> Table:
     table.add_column("layer", "total", overflow="fold")
     table.add_column("channels", justify="right")
     for heading, field in totals:
-        table.add_column(heading, _total(plan, field), justify="right")
+        table.add_column(heading, _total(plan, field), justify="right", no_wrap=True)
     table.add_column("why", overflow="fold")
     for layer in plan.layers:
         cells = (_change(layer, field) for field in ("channels", "params", "macs"))
@@ -90,7 +90,7 @@ def _change(row: Any, field: str) -> str:
 
 def _total(plan: PruningPlan, field: str) -> str:
     before, after = getattr(plan, f"{field}_before"), getattr(plan, f"{field}_after")
-    share = f" ({100 * after / before:.1f}\u00a0%)" if before and after is not None else ""
+    share = f" ({100 * after / before:.1f} %)" if before and after is not None else ""
     return _change(plan, field) + share
 
 
