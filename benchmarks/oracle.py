@@ -1,13 +1,17 @@
-"""The oracle beside brute force on ResNet-20: the same losses, and how much sooner.
+"""Brute force, the oracle and its race on ResNet-20, side by side: the same channels, and how much sooner.
 
-    python -m benchmarks.oracle MODEL.keras IMAGES.zip [--samples N] [--passes N] [--json FILE]
+    python -m benchmarks.oracle MODEL.keras IMAGES.zip [--samples N] [--passes N] [--seeds N] [--json FILE]
 
-Brute force is one whole pass over the validation images for each channel, on the model with that channel masked in the
-weights that read it, compiled once: by `model.evaluate` with Keras's own batch size, as it would commonly be written,
-and beside it at its best, by `model.predict` with the batch size that Ridurre validates with. Both are timed on a
-sample of the channels of each group (`--passes`; 0 times them all) and multiplied. The naive way, pruning each channel
-by itself and evaluating what is left, is timed on one channel of some groups. All happen in turn, in one process;
-seconds of processor time are given as well, because a busy machine stretches the others.
+Brute force is one whole pass over the images for each channel, on the model with that channel masked in the weights
+that read it, compiled once: by `model.evaluate` with Keras's own batch size, as it would commonly be written, and
+beside it at its best, by `model.predict` with the batch size that Ridurre validates with. Both are timed on a sample
+of the channels of each group (`--passes`; 0 times them all) and multiplied. The naive way, pruning each channel by
+itself and evaluating what is left, is timed on one channel of some groups.
+
+The race is run at each ratio and with each seed, from nothing, so that each run has its own pass for the gradients;
+the first group's time has it. Its channels are compared with those that the oracle keeps, and so are the losses of the
+model with all other channels masked. All happen in turn, in one process; seconds of processor time are given as well,
+because a busy machine stretches the others.
 """
 
 from __future__ import annotations
@@ -56,32 +60,51 @@ def timed(work: Callable[[], Any]) -> Timed:
     return Timed(value, time.monotonic() - started, time.process_time() - cpu_started)
 
 
+RATIOS = (0.25, 0.5)
+CRITERIA = ("brute_force", "best_pass", "oracle", "racing_0.25", "racing_0.5")
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("images", type=Path)
-    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--folder", default="train", help="folder of the archive")
+    parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--passes", type=int, default=2, help="channels of each group timed by brute force; 0: all")
+    parser.add_argument("--seeds", type=int, default=3, help="races at each ratio; the first is timed")
     parser.add_argument("--json", type=Path, default=Path("var/oracle.json"))
     arguments = parser.parse_args()
     model = keras.models.load_model(arguments.model, compile=False)
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
-    x, y = validation_images(arguments.images, arguments.samples)
+    x, y = images(arguments.images, arguments.folder, arguments.samples)
     graph = ChannelGraph(model)
-    scoring = Scoring(graph, "oracle", 0, Calibration.of(model, (x, y), num_samples=len(x), seed=0))
-    whole = masked_loss(model, x, y)  # Compiles, as does the next line.
-    model.evaluate(x, y, verbose=0)
+    calibration = Calibration.of(model, (x, y), num_samples=len(x), seed=0)
+    rows = compared_with_brute_force(graph, Scoring(graph, "oracle", 0, calibration), x, y, arguments.passes)
+    races = [
+        race(graph, calibration, ratio, seed, rows, x, y) for ratio in RATIOS for seed in range(arguments.seeds)
+    ]  # fmt: skip
+    naive = [timed(partial(prune_and_evaluate, graph, group, x, y)).seconds for group in graph.groups[::6]]
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    measured = {"samples": len(x), "rows": rows, "races": races, "naive_seconds": naive}
+    arguments.json.write_text(json.dumps(measured, indent=2))
+    show(rows, naive, len(x))
+    show_races(races)
+
+
+def compared_with_brute_force(
+    graph: ChannelGraph, scoring: Scoring, x: np.ndarray, y: np.ndarray, num_passes: int
+) -> list[dict[str, Any]]:
+    """Return for each group what brute force and the oracle take and find."""
+    whole = masked_loss(graph.model, x, y)  # Compiles, as does the next line.
+    graph.model.evaluate(x, y, verbose=0)
     rows = []
     for group in graph.groups:
-        channels = (
-            range(group.num_channels) if arguments.passes == 0 else range(min(arguments.passes, group.num_channels))
-        )
         evaluated, passed = [], []
-        for channel in channels:
-            with masked(graph, group, channel):
-                evaluated.append(timed(lambda: model.evaluate(x, y, verbose=0)))
-                passed.append(timed(lambda: masked_loss(model, x, y)))
+        for channel in range(min(num_passes or group.num_channels, group.num_channels)):
+            with masked(graph, {group.name: np.delete(np.arange(group.num_channels), channel)}):
+                evaluated.append(timed(lambda: graph.model.evaluate(x, y, verbose=0)))
+                passed.append(timed(lambda: masked_loss(graph.model, x, y)))
         fast = timed(partial(scoring.importance, group))
         slow = np.array([each.value for each in passed]) - whole
         rows.append(
@@ -91,34 +114,62 @@ def main() -> None:
                 "passes": len(passed),
                 **multiplied("brute_force", evaluated, group.num_channels),
                 **multiplied("best_pass", passed, group.num_channels),
-                "oracle_seconds": fast.seconds,
-                "oracle_cpu_seconds": fast.cpu_seconds,
+                **multiplied("oracle", [fast], 1),
                 "brute_force_losses": slow.tolist(),
-                "oracle_losses": fast.value[: len(slow)].tolist(),
+                "oracle_losses": fast.value.tolist(),
             }
         )
         Console().print(rows[-1])
-    naive = [timed(partial(prune_and_evaluate, graph, group, x, y)).seconds for group in graph.groups[::6]]
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps({"samples": len(x), "rows": rows, "naive_seconds": naive}, indent=2))
-    show(rows, naive, len(x))
+    return rows
 
 
-def validation_images(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return images and labels, spread evenly over the validation folder."""
+def race(
+    graph: ChannelGraph,
+    calibration: Calibration,
+    ratio: float,
+    seed: int,
+    rows: list[dict[str, Any]],
+    x: np.ndarray,
+    y: np.ndarray,
+) -> dict[str, Any]:
+    """Race in all groups, note the first seed's times in the rows, and return how far the channels are the oracle's."""
+    scoring, kept, exact = Scoring(graph, "oracle_racing", seed, calibration), {}, {}
+    total = {"cpu_seconds": 0.0, "other_channels": 0, "other_sets": 0, "lost": 0.0}
+    for group, row in zip(graph.groups, rows, strict=True):
+        losses = np.array(row["oracle_losses"])
+        num_keep = group.num_channels - int(ratio * group.num_channels)
+        run = timed(partial(scoring.keep, group, num_keep))
+        kept[group.name] = run.value
+        exact[group.name] = np.sort(np.argsort(-losses, kind="stable")[:num_keep])
+        others = len(np.setdiff1d(exact[group.name], run.value))
+        total["cpu_seconds"] += run.cpu_seconds
+        total["other_channels"] += others
+        total["other_sets"] += others > 0
+        total["lost"] += float(losses[exact[group.name]].sum() - losses[run.value].sum())
+        if seed == 0:
+            row.update(multiplied(f"racing_{ratio}", [run], 1))
+    with masked(graph, kept):
+        loss = masked_loss(graph.model, x, y)
+    with masked(graph, exact):
+        exact_loss = masked_loss(graph.model, x, y)
+    return {"ratio": ratio, "seed": seed, **total, "loss": loss, "exact_loss": exact_loss, "groups": len(kept),
+            "channels": sum(len(row["oracle_losses"]) for row in rows)}  # fmt: skip
+
+
+def images(path: Path, folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels, spread evenly over a folder of the archive."""
     with zipfile.ZipFile(path) as archive:
-        names = sorted(n for n in archive.namelist() if n.startswith("validation/") and not n.endswith("/"))
+        names = sorted(n for n in archive.namelist() if n.startswith(f"{folder}/") and not n.endswith("/"))
         names = names[:: max(1, len(names) // count)][:count]
         classes = sorted({name.split("/")[1] for name in names})
-        images = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names]
-    return np.stack(images), np.array([classes.index(name.split("/")[1]) for name in names])
+        pixels = [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names]
+    return np.stack(pixels), np.array([classes.index(name.split("/")[1]) for name in names])
 
 
 @contextlib.contextmanager
-def masked(graph: ChannelGraph, group: ChannelGroup, channel: int) -> Iterator[None]:
-    """Mask one channel in the weights of the model, for a while."""
-    keep = np.delete(np.arange(group.num_channels), channel)
-    weights = Mask.of(graph, graph.stays({group.name: keep})).weights.values()
+def masked(graph: ChannelGraph, kept: dict[str, np.ndarray]) -> Iterator[None]:
+    """Mask all channels but these of some groups in the weights of the model, for a while."""
+    weights = Mask.of(graph, graph.stays(kept)).weights.values()
     before = [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable, _ in weights]
     for variable, value in weights:
         variable.assign(value)
@@ -150,27 +201,38 @@ def prune_and_evaluate(graph: ChannelGraph, group: ChannelGroup, x: np.ndarray, 
 
 def show(rows: list[dict[str, Any]], naive: list[float], num_samples: int) -> None:
     """Print the table and the sums."""
-    table = Table("processor seconds of", "channels", "brute force", "best pass", "oracle", "times", "times best")
+    table = Table("processor seconds of", "channels", *(name.replace("_", " ") for name in CRITERIA))
     sums = {key: sum(row[key] for row in rows) for key in rows[0] if key.endswith("seconds") or key == "channels"}
     for row in [*rows, sums | {"group": "all"}]:
-        brute, best, fast = (row[f"{name}_cpu_seconds"] for name in ("brute_force", "best_pass", "oracle"))
-        table.add_row(
-            row["group"], str(row["channels"]), f"{brute:.0f}", f"{best:.0f}", f"{fast:.1f}", f"{brute / fast:.1f}",
-            f"{best / fast:.1f}",
-        )  # fmt: skip
-    console = Console(width=120)
+        seconds = [row[f"{name}_cpu_seconds"] for name in CRITERIA]
+        cells = [f"{each:.1f} ({seconds[0] / each:.1f} x)" for each in seconds]
+        table.add_row(row["group"], str(row["channels"]), *cells)
+    console = Console(width=160)
     console.print(table)
-    slow, fast = (np.concatenate([row[f"{name}_losses"] for row in rows]) for name in ("brute_force", "oracle"))
+    slow = np.concatenate([row["brute_force_losses"] for row in rows])
+    fast = np.concatenate([row["oracle_losses"][: row["passes"]] for row in rows])
     passes, channels = sum(row["passes"] for row in rows), sums["channels"]
     console.print(
         f"{num_samples} images; brute force timed on {passes} of {channels} channels: losses differ by at most"
         f" {np.abs(slow - fast).max():.1e}, rank correlation {spearmanr(slow, fast).statistic:.6f}"
     )
+    clock = ", ".join(f"{name.replace('_', ' ')} {sums[f'{name}_seconds']:.0f} s" for name in CRITERIA)
     console.print(
-        f"by the clock: brute force {sums['brute_force_seconds']:.0f} s, best pass {sums['best_pass_seconds']:.0f} s,"
-        f" oracle {sums['oracle_seconds']:.0f} s, pruning and evaluating each channel by itself"
+        f"by the clock: {clock}, pruning and evaluating each channel by itself"
         f" {np.mean(naive) * channels:.0f} s, from {len(naive)}"
     )
+
+
+def show_races(races: list[dict[str, Any]]) -> None:
+    """Print how far the races' channels are those of the oracle."""
+    table = Table("ratio", "seed", "processor seconds", "other channels", "other sets", "lost", "loss", "oracle's loss")
+    for each in races:
+        table.add_row(
+            f"{each['ratio']}", f"{each['seed']}", f"{each['cpu_seconds']:.1f}",
+            f"{each['other_channels']} of {each['channels']}", f"{each['other_sets']} of {each['groups']}",
+            f"{each['lost']:.5f}", f"{each['loss']:.4f}", f"{each['exact_loss']:.4f}",
+        )  # fmt: skip
+    Console(width=160).print(table)
 
 
 if __name__ == "__main__":

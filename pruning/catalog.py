@@ -148,6 +148,14 @@ BUILT_IN: dict[str, CriterionEntry] = {
             source="Molchanov et al. 2017, arXiv:1611.06440",
             needs_data=True,
         ),
+        CriterionEntry(
+            name="oracle_racing",
+            path="pruning.criteria.oracle_racing:OracleRacing",
+            summary="Keep nearly always the oracle's channels, each tried out only until its place is all but certain.",
+            source="Maron & Moore 1994, Hoeffding Races, NIPS 6; Molchanov et al. 2017, arXiv:1611.06440",
+            needs_data=True,
+            ranks=False,
+        ),
     )
 }
 

@@ -7,14 +7,37 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, TypeVar, final
 
 import numpy as np
 
 from pruning.errors import CriterionError
 
+T = TypeVar("T")
 Observes = Literal["activations", "gradients", "members", "losses", "readings"]
 """What a criterion on data is given: see `DataCriterion`."""
+
+
+class Trials(abc.ABC):
+    """Tries out what the loss is without a channel, for as many samples as is asked.
+
+    Attributes:
+        num_samples: How many samples there are.
+    """
+
+    num_samples: int
+
+    @abc.abstractmethod
+    def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Return each sample's loss without each channel by itself.
+
+        Args:
+            channels: Their numbers, shape `(n,)`; the number behind the last stands for the whole model.
+            samples: Their numbers, shape `(m,)`.
+
+        Returns:
+            Shape `(m, n)`, float64.
+        """
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,8 @@ class Channels:
     _read_coupled: Callable[[], Iterable[np.ndarray]] | None = field(default=None, repr=False)
     _read_folded: Callable[[], Iterable[np.ndarray]] | None = field(default=None, repr=False)
     _measure: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    _try_out: Callable[[], Trials] | None = field(default=None, repr=False)
+    _guess: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     @cached_property
     def _filters(self) -> Sequence[np.ndarray]:
@@ -77,6 +102,36 @@ class Channels:
         if self._measure is None:
             raise CriterionError("Only a DataCriterion measures channels on data.", field="pruning.criterion")
         return self._measure()
+
+    @cached_property
+    def trials(self) -> Trials:
+        """Losses without a channel, tried out when they are asked for.
+
+        Raises:
+            CriterionError: The criterion does not say that it `needs_data`.
+        """
+        return self._on_data(self._try_out)
+
+    @cached_property
+    def guesses(self) -> np.ndarray:
+        """How much each sample's loss grows without each channel, to first order, shape `(num_samples, num_channels)`.
+
+        Zeros where no gradient stands for a removal.
+
+        Raises:
+            CriterionError: The criterion does not say that it `needs_data`.
+        """
+        return self._on_data(self._guess)
+
+    def _on_data(self, read: Callable[[], T] | None) -> T:
+        if read is None:
+            raise CriterionError(
+                "Only a criterion on data can look at losses.",
+                field="pruning.criterion",
+                received="needs_data = False",
+                expected="needs_data = True in the criterion's class, and data",
+            )
+        return read()
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -118,7 +173,13 @@ def _blocks(parts: Iterable[np.ndarray], num_features: int) -> Iterator[np.ndarr
 
 
 class Criterion(abc.ABC):
-    """Chooses the channels of a group that stay. Subclass `ScoreCriterion` if each channel has a score."""
+    """Chooses the channels of a group that stay. Subclass `ScoreCriterion` if each channel has a score.
+
+    Attributes:
+        needs_data: Whether it looks at data: a `DataCriterion` at what it measures, others at `Channels.trials`.
+    """
+
+    needs_data: ClassVar[bool] = False
 
     @abc.abstractmethod
     def select(self, channels: Channels, num_keep: int) -> np.ndarray:
@@ -187,6 +248,7 @@ class DataCriterion(ScoreCriterion):
             this `measure` returns a figure for each channel, shape `(channels,)`.
     """
 
+    needs_data = True
     observes: ClassVar[Observes]
 
     @abc.abstractmethod

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
+from pruning.criteria.base import Trials
 from pruning.errors import CriterionError, PruningError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
 from pruning.scoring.calibration import Calibration, OnShare
 from pruning.scoring.group_weights import coupled, filters, folded_filters, normalisations_behind, scales
 from pruning.scoring.members import measure_members, member_views
-from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, views
+from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, sample_gradients, views
 from pruning.scoring.readings import linear_views, measure_readings
-from pruning.scoring.removal import measure_removals
+from pruning.scoring.removal import measure_removals, removals
+
+_SAMPLES_OF_A_TRIAL = 64
 
 
 class Scoring:
@@ -40,6 +43,7 @@ class Scoring:
         self._seed = seed
         self._calibration = calibration
         self._measured: dict[str, np.ndarray] = {}
+        self._gradients: dict[str, np.ndarray] | None = None
         self.criterion = resolve_criterion(criterion)
         require_data(criterion, calibration is not None)
 
@@ -96,11 +100,28 @@ class Scoring:
             lambda: coupled(self._graph, group),
             lambda: folded_filters(self._graph, group, self._normalised_by),
             (lambda: self._measure(group)) if isinstance(self.criterion, DataCriterion) else None,
+            (lambda: self._trials(group)) if self.criterion.needs_data else None,
+            (lambda: self._guesses(group)) if self.criterion.needs_data else None,
         )
 
     @cached_property
     def _normalised_by(self) -> dict[int, Any]:
         return normalisations_behind(self._graph)
+
+    def _trials(self, group: ChannelGroup) -> Trials:
+        assert self._calibration is not None
+        share = _Share(self._graph, group, self._calibration.on_share)
+        told = replace(self._calibration, on_share=share)
+        return removals(self._graph, group, told, _SAMPLES_OF_A_TRIAL)
+
+    def _guesses(self, group: ChannelGroup) -> np.ndarray:
+        """Take the gradients of all groups in one pass, when the first is asked for."""
+        assert self._calibration is not None
+        if self._gradients is None:
+            self._gradients = sample_gradients(self._graph, replace(self._calibration, on_share=lambda share: None))
+        unseen = np.zeros((self._calibration.num_samples, group.num_channels))
+        # The derivative is with respect to a factor of 1, and without the channel it is 0.
+        return -self._gradients.get(group.name, unseen)
 
     def _measure(self, group: ChannelGroup) -> np.ndarray:
         """Measure all groups in one pass, when the first is asked for; the removal of channels group by group."""
@@ -174,7 +195,7 @@ _VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], Any]] = {
 
 def looks_at_data(criterion: Any) -> bool:
     """Tell whether a criterion needs samples."""
-    return isinstance(resolve_criterion(criterion), DataCriterion)
+    return resolve_criterion(criterion).needs_data
 
 
 def require_data(criterion: Any, has_data: bool) -> None:

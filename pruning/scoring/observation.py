@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -211,6 +211,38 @@ def measure_gates(
     """
     if not gated_groups:
         return {}
+    means = Means([group for group, _ in gated_groups], calibration)
+    for count, derivatives in _gate_derivatives(graph, program, gated_groups, calibration):
+        means.add(count, [measure(each) for each in derivatives])
+    return means.result()
+
+
+def sample_gradients(graph: ChannelGraph, calibration: Calibration) -> Sums:
+    """Return the derivatives of each sample's loss with respect to gates on the channels, shapes `(samples, channels)`.
+
+    Groups that are read where nothing can be seen, or not at all, are left out.
+
+    Raises:
+        SpecError: There is no loss, and none can be inferred.
+    """
+    program = Program(graph.model)
+    _, visible = _parted(_visible(graph, program, gated_views))
+    if not visible:
+        return {}
+    batches = _gate_derivatives(graph, program, visible, calibration)
+    by_batch = [[each[:count] for each in derivatives] for count, derivatives in batches]
+    return {
+        group.name: np.concatenate(each) for (group, _), each in zip(visible, zip(*by_batch, strict=True), strict=True)
+    }
+
+
+def _gate_derivatives(
+    graph: ChannelGraph,
+    program: Program,
+    gated_groups: list[tuple[ChannelGroup, list[View]]],
+    calibration: Calibration,
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield for each batch how many samples count, and for each gate the derivatives of their losses."""
     size = batch_size(program, calibration)
     gated = Gated(graph.model, program, gated_groups, size, calibration.loss())
     # With this rate, and gates that are 0, a step leaves the negative gradients in them.
@@ -219,13 +251,11 @@ def measure_gates(
         loss=lambda target, losses: ops.sum(losses),
         jit_compile=keras.backend.backend() == "jax",
     )
-    means = Means([group for group, _ in gated_groups], calibration)
     for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
         for gate in gated.gates:
             gate.assign(np.zeros(gate.shape))
         gated.train_on_batch({"x": tuple(x), "y": tuple(y)}, np.zeros(size))
-        means.add(count, [measure(-ops.convert_to_numpy(gate).astype(np.float64)) for gate in gated.gates])
-    return means.result()
+        yield count, [-ops.convert_to_numpy(gate).astype(np.float64) for gate in gated.gates]
 
 
 class Means:

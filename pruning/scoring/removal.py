@@ -11,25 +11,25 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
+from pruning.criteria.base import Trials
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.program import Program, Step
+from pruning.graph.program import Program
 from pruning.rules.parts import variables_of
 from pruning.scoring.calibration import Calibration
-from pruning.scoring.masked import measure_masked
+from pruning.scoring.masked import MaskedTrials
 from pruning.scoring.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
+from pruning.scoring.split import Split
 from pruning.weights import read_weights
 
-_ROWS = 256
 _MASKS = 16
-_LARGEST_BYTES = 2**25
 _CONSTANT_BYTES = 2**26
 
 
@@ -41,162 +41,124 @@ def measure_removals(
     Raises:
         SpecError: There is no loss, and none can be inferred.
     """
+    trials = removals(graph, group, calibration, calibration.num_samples)
+    if isinstance(trials, UnreadTrials):
+        return np.zeros(group.num_channels)
+    none_and_each = np.roll(np.arange(group.num_channels + 1), 1)
+    means = Means([group], calibration)
+    for start in range(0, calibration.num_samples, trials.size):
+        samples = np.arange(start, min(start + trials.size, calibration.num_samples))
+        losses = trials.losses(none_and_each, samples)
+        means.add(len(samples), [measure(losses[:, 1:] - losses[:, :1])])
+    return means.result()[group.name]
+
+
+def removals(
+    graph: ChannelGraph, group: ChannelGroup, calibration: Calibration, most_samples: int
+) -> SplitTrials | MaskedTrials | UnreadTrials:
+    """Return how to try out what the loss is without each channel of a group.
+
+    Args:
+        graph: The traced model.
+        group: One of its groups.
+        calibration: The samples and the loss.
+        most_samples: How many samples are tried at once at most; fewer where no more fit.
+
+    Raises:
+        SpecError: There is no loss, and none can be inferred.
+    """
     program = Program(graph.model)
     if not is_zeroed_in_tensors(graph, program, group):
-        return measure_masked(graph, group, batch_size(program, calibration), calibration, measure)
+        return MaskedTrials(graph, group, min(batch_size(program, calibration), most_samples), calibration)
     try:
         seen = views(graph, program, group)
     except CriterionError:
         seen = None  # Read inside a layer: only its weights can be masked.
     if seen == []:
-        return np.zeros(group.num_channels)
+        return UnreadTrials(calibration.num_samples)
     split = Split(program, seen)
     num_rows = calibration.batch_size or split.num_rows
-    size = min(num_rows, calibration.num_samples)
+    size = min(num_rows, calibration.num_samples, most_samples)
     num_masks = max(1, min(num_rows // size, group.num_channels + 1, _MASKS)) if seen else 1
-    head = _Head(graph.model, program, split)
-    tail = _Tail(graph, group, program, split, calibration.loss())
-    for part in (head, tail):
-        part.compile(jit_compile=keras.backend.backend() == "jax")
-    blocks = _blocks(group.num_channels, num_masks)
-    means = Means([group], calibration)
-    for count, (x, y) in calibration.batches(size, calibration.x, calibration.y):
-        tensors = tuple(ops.convert_to_tensor(each) for each in head.predict_on_batch(tuple(x)))
-        targets = tuple(ops.convert_to_tensor(each) for each in y)
-        losses = []
+    return SplitTrials(graph, group, calibration, program, split, (size, num_masks))
+
+
+class UnreadTrials(Trials):
+    """The trials of channels that nothing reads: all losses are alike, and taken for 0."""
+
+    def __init__(self, num_samples: int) -> None:
+        self.num_samples = num_samples
+
+    def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        return np.zeros((len(samples), len(channels)))
+
+
+class SplitTrials(Trials):
+    """The trials of channels that are zeroed in tensors, or in weights: a head run once, a tail for each channel.
+
+    Every call of a compiled part sees the same shapes: samples and channels that are too few are filled up.
+
+    Args:
+        graph: The traced model.
+        group: One of its groups.
+        calibration: The samples and the loss.
+        program: The model's steps.
+        split: Which of them depend on the channels.
+        shape: Samples and channels of one call.
+
+    Raises:
+        SpecError: There is no loss, and none can be inferred.
+    """
+
+    def __init__(
+        self,
+        graph: ChannelGraph,
+        group: ChannelGroup,
+        calibration: Calibration,
+        program: Program,
+        split: Split,
+        shape: tuple[int, int],
+    ) -> None:
+        self.num_samples = calibration.num_samples
+        self.size, self._num_masks = shape
+        self._calibration, self._done = calibration, 0
+        self._head = _Head(graph.model, program, split)
+        self._tail = _Tail(graph, group, program, split, calibration.loss())
+        for part in (self._head, self._tail):
+            part.compile(jit_compile=keras.backend.backend() == "jax")
+
+    @cached_property
+    def _targets(self) -> list[np.ndarray]:
+        return list(self._calibration.y.values())
+
+    def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        losses = np.zeros((len(samples), len(channels)))
+        for start in range(0, len(samples), self.size):
+            batch = samples[start : start + self.size]
+            losses[start : start + self.size] = self._batch(channels, batch)
+            self._done += len(batch)
+        return losses
+
+    def _batch(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        chosen = samples[np.minimum(np.arange(self.size), len(samples) - 1)]
+        x = tuple(array[chosen] for array in self._calibration.x.values())
+        tensors = tuple(ops.convert_to_tensor(each) for each in self._head.predict_on_batch(x))
+        targets = tuple(ops.convert_to_tensor(array[chosen]) for array in self._targets)
+        losses, blocks = [], _blocks(channels, self._num_masks)
         for number, block in enumerate(blocks):
-            rows = tail.predict_on_batch({"tensors": tensors, "targets": targets, "removed": block})
-            losses.append(np.asarray(rows, dtype=np.float64).reshape(num_masks, size))
-            done = (means.num_samples + count * (number + 1) / len(blocks)) / calibration.num_samples
-            calibration.on_share(done)
-        whole, *without = np.concatenate(losses)[: group.num_channels + 1]
-        means.add(count, [measure((np.stack(without, axis=1) - whole[:, np.newaxis])[:count])])
-    return means.result()[group.name]
+            rows = self._tail.predict_on_batch({"tensors": tensors, "targets": targets, "removed": block})
+            losses.append(np.asarray(rows, dtype=np.float64).reshape(self._num_masks, self.size))
+            done = self._done + len(samples) * (number + 1) / len(blocks)
+            self._calibration.on_share(done / self.num_samples)
+        tried: np.ndarray = np.concatenate(losses)[: len(channels), : len(samples)].T
+        return tried
 
 
-def _blocks(num_channels: int, num_masks: int) -> list[np.ndarray]:
-    """Return the channel that each mask of each block removes: first none, which is `num_channels`, then each."""
-    removed = np.full(-(-(num_channels + 1) // num_masks) * num_masks, num_channels, dtype=np.int32)
-    removed[1 : num_channels + 1] = np.arange(num_channels)
-    return list(removed.reshape(-1, num_masks))
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A convolution or dense layer that reads channels which nothing has changed yet.
-
-    It is linear, up to its activation: without a channel it makes what it makes of all, less what it makes of this one.
-
-    Attributes:
-        layer: The layer.
-        read: Number of the tensor that goes in.
-        made: Number of the tensor that comes out.
-        positions: Where each channel lies on the last axis, shape `(num_channels, n)`.
-    """
-
-    layer: Any
-    read: int
-    made: int
-    positions: np.ndarray
-
-    @classmethod
-    def of(cls, step: Step, seen: list[View]) -> _Reader | None:
-        """Return the reader at a step with these views of its inputs, or `None`: something else reads there."""
-        layer, (view, *others) = step.node.operation, seen
-        plain = (
-            type(layer) in (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
-            and layer.dtype_policy.name == "float32"
-            and not layer.lora_enabled
-            and getattr(layer, "groups", 1) == 1
-            and getattr(layer, "padding", "same") in ("same", "valid")
-            and getattr(layer, "data_format", "channels_last") == "channels_last"
-        )
-        if not plain or others or view.axis != len(step.node.outputs[0].shape) - 1:
-            return None
-        return cls(layer, view.tensor, step.outputs[0], view.positions)
-
-    def whole(self, tensor: Any) -> Any:
-        """Return what the layer makes of all channels, before its activation."""
-        made = self._linear(tensor, ops.convert_to_tensor(self.layer.kernel))
-        return made if self.layer.bias is None else made + ops.convert_to_tensor(self.layer.bias)
-
-    def without(self, tensor: Any, whole: Any, removed: Any) -> Any:
-        """Return what the layer makes without each of some channels, masks outermost.
-
-        Args:
-            tensor: What it reads.
-            whole: What it makes of all channels.
-            removed: Numbers of the channels; the number behind the last removes none.
-        """
-        num_channels = len(self.positions)
-        kernel = ops.convert_to_tensor(self.layer.kernel)
-        made = []
-        for mask in range(removed.shape[0]):
-            places = ops.take(self.positions, ops.minimum(removed[mask], num_channels - 1), axis=0)
-            weights = ops.take(kernel, places, axis=-2) * ops.cast(removed[mask] < num_channels, kernel.dtype)
-            made.append(whole - self._linear(ops.take(tensor, places, axis=-1), weights))
-        return self.layer.activation(ops.concatenate(made, axis=0))
-
-    def _linear(self, tensor: Any, kernel: Any) -> Any:
-        layer = self.layer
-        if isinstance(layer, layers.Dense):
-            return ops.matmul(tensor, kernel)
-        return ops.conv(tensor, kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
-
-
-class Split:
-    """Which steps depend on the masks, and which tensors they take from the steps that do not.
-
-    Attributes:
-        seen: Where the channels are read; `None`: somewhere inside layers.
-        head: Steps that do not depend on the masks but are needed.
-        readers: Layers that read unchanged channels, from which a channel is taken away.
-        tail: Other steps that depend on the masks.
-        between: Numbers of the tensors that the tail takes.
-        num_rows: How many rows the tail should be run on at once.
-    """
-
-    def __init__(self, program: Program, seen: list[View] | None) -> None:
-        self.seen = seen
-        self.readers: list[_Reader] = []
-        changed: set[int] = set()
-        if seen is None:
-            self.head: list[int] = []
-            self.tail = list(range(len(program.steps)))
-            self.between = list(program.inputs)
-            changed.update(number for step in program.steps for number in step.outputs)
-        else:
-            read = {view.step for view in seen}
-            self.tail = []
-            for index, step in enumerate(program.steps):
-                depends = bool(changed & set(step.arguments.values()))
-                if not depends and index not in read:
-                    continue
-                reader = None if depends else _Reader.of(step, [view for view in seen if view.step == index])
-                if reader is None:
-                    self.tail.append(index)
-                else:
-                    self.readers.append(reader)
-                changed.update(step.outputs)
-            taken = {number for index in self.tail for number in program.steps[index].arguments.values()}
-            self.between = sorted((taken | set(program.outputs)) - changed)
-            needed = {*self.between, *(reader.read for reader in self.readers)}
-            self.head = []
-            for index in range(len(program.steps) - 1, -1, -1):
-                step = program.steps[index]
-                if changed.isdisjoint(step.outputs) and needed & set(step.outputs):
-                    self.head.insert(0, index)
-                    needed.update(step.arguments.values())
-        largest = max(
-            (
-                math.prod(size or 1 for size in symbol.shape[1:])
-                for step in program.steps
-                if changed.intersection(step.outputs)
-                for symbol in step.node.outputs
-            ),
-            default=1,
-        )
-        self.num_rows = max(1, min(_ROWS, _LARGEST_BYTES // (4 * largest)))
+def _blocks(channels: np.ndarray, num_masks: int) -> np.ndarray:
+    """Return the channel that each mask of each block removes, shape `(blocks, num_masks)`; the last is repeated."""
+    places = np.minimum(np.arange(-(-len(channels) // num_masks) * num_masks), len(channels) - 1)
+    blocks: np.ndarray = channels[places].astype(np.int32).reshape(-1, num_masks)
+    return blocks
 
 
 class _Head(keras.Model):

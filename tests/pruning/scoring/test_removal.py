@@ -24,7 +24,7 @@ from pruning.proof.random_inputs import random_inputs
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
 from pruning.scoring.observation import views
-from pruning.scoring.removal import Split
+from pruning.scoring.split import Split
 from tests.pruning.models import blobs, residual
 from tests.shared import shared
 from tests.strategies import models, randomise
