@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from pruning.criteria.base import Channels, Criterion
+from pruning.errors import CriterionError
 
 
 class OracleRacing(Criterion):
@@ -40,16 +41,15 @@ class OracleRacing(Criterion):
     floor = 0.02
 
     def select(self, channels: Channels, num_keep: int) -> np.ndarray:
-        trials = channels.trials
-        num_samples, num_channels = trials.num_samples, channels.num_channels
-        guesses = channels.guesses
+        trials, guesses = channels.trials, channels.guesses
+        num_samples, num_channels = guesses.shape
         draw = _Draw.of(guesses, self.floor, channels.generator())
         runs, stay, places = np.arange(num_channels), np.zeros(num_channels, dtype=bool), num_keep
         losses = np.zeros((0, num_channels))
         quantile = student.isf(self.error / num_channels / max(1, -(-num_samples // self.batch)), self.batch - 1)
         while 0 < places < len(runs):
             tried = draw.order[len(losses) : len(losses) + self.batch]
-            losses = np.concatenate([losses, trials.losses(runs, tried)])
+            losses = np.concatenate([losses, _finite(trials.losses(runs, tried), channels)])
             if len(losses) == num_samples:
                 # In the order of the samples, so that what is equal is equal to the last digit, whatever the draw.
                 means = losses[np.argsort(draw.order)].mean(axis=0)
@@ -63,6 +63,18 @@ class OracleRacing(Criterion):
             runs, losses = runs[~(stays | goes)], losses[:, ~(stays | goes)]
         stay[runs[:places]] = True  # All that still run, or none.
         return np.flatnonzero(stay)
+
+
+def _finite(losses: np.ndarray, channels: Channels) -> np.ndarray:
+    if not np.all(np.isfinite(losses)):
+        raise CriterionError(
+            f"The losses without channels of group {channels.name!r} cannot be compared.",
+            field="pruning.criterion",
+            received="NaN or infinity",
+            expected="finite losses for all samples",
+            hint="Look for NaN and infinity in the data and in the weights.",
+        )
+    return losses
 
 
 @dataclass(frozen=True)

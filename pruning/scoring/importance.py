@@ -109,19 +109,22 @@ class Scoring:
         return normalisations_behind(self._graph)
 
     def _trials(self, group: ChannelGroup) -> Trials:
+        return removals(self._graph, group, self._told(group), _SAMPLES_OF_A_TRIAL)
+
+    def _told(self, group: ChannelGroup) -> Calibration:
+        """Return the samples, with what is done in one group told as a share of all."""
         assert self._calibration is not None
-        share = _Share(self._graph, group, self._calibration.on_share)
-        told = replace(self._calibration, on_share=share)
-        return removals(self._graph, group, told, _SAMPLES_OF_A_TRIAL)
+        return replace(self._calibration, on_share=_Share(self._graph, group, self._calibration.on_share))
 
     def _guesses(self, group: ChannelGroup) -> np.ndarray:
         """Take the gradients of all groups in one pass, when the first is asked for."""
         assert self._calibration is not None
         if self._gradients is None:
             self._gradients = sample_gradients(self._graph, replace(self._calibration, on_share=lambda share: None))
-        unseen = np.zeros((self._calibration.num_samples, group.num_channels))
-        # The derivative is with respect to a factor of 1, and without the channel it is 0.
-        return -self._gradients.get(group.name, unseen)
+        gradients = self._gradients.get(group.name)
+        if gradients is None or not np.all(np.isfinite(gradients)):
+            return np.zeros((self._calibration.num_samples, group.num_channels))
+        return -gradients  # Without the channel, its factor of 1 is 0.
 
     def _measure(self, group: ChannelGroup) -> np.ndarray:
         """Measure all groups in one pass, when the first is asked for; the removal of channels group by group."""
@@ -130,9 +133,8 @@ class Scoring:
         assert calibration is not None
         if group.name not in self._measured:
             if criterion.observes == "losses":
-                share = _Share(self._graph, group, calibration.on_share)
-                told = replace(calibration, on_share=share)
-                self._measured[group.name] = measure_removals(self._graph, group, told, criterion.measure)
+                measured = measure_removals(self._graph, group, self._told(group), criterion.measure)
+                self._measured[group.name] = measured
             else:
                 self._measured.update(_MEASURES[criterion.observes](self._graph, calibration, criterion.measure))
         if group.name not in self._measured:

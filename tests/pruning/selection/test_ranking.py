@@ -81,7 +81,7 @@ def test_a_global_ranking_keeps_to_the_bounds(asked: dict[str, Any], widths: lis
     assert [len(group.keep) for group in plan.groups] == widths
 
 
-@pytest.mark.parametrize("criterion", ["kmeans", KMeansFilters])
+@pytest.mark.parametrize("criterion", ["kmeans", KMeansFilters, "oracle_racing"])
 def test_sets_cannot_be_ranked_globally(criterion: Any) -> None:
     with pytest.raises(SpecError, match="chooses sets") as caught:
         make_plan(residual(), {"criterion": criterion, "scope": "global", "ratio": 0.5})
