@@ -8,10 +8,11 @@ beside it at its best, by `model.predict` with the batch size that Ridurre valid
 of the channels of each group (`--passes`; 0 times them all) and multiplied. The naive way, pruning each channel by
 itself and evaluating what is left, is timed on one channel of some groups.
 
-The race is run at each ratio and with each seed, from nothing, so that each run has its own pass for the gradients;
-the first group's time has it. Its channels are compared with those that the oracle keeps, and so are the losses of the
-model with all other channels masked. All happen in turn, in one process; seconds of processor time are given as well,
-because a busy machine stretches the others.
+The race is run at each ratio, from nothing, so that each run has its own pass for the gradients; the first group's
+time has it. Its channels are compared with those that the oracle keeps, and so are the losses of the model with all
+other channels masked. With `--seeds` other draws it is run again on the losses that the oracle recorded, which changes
+nothing but the time. All happen in turn, in one process; seconds of processor time are given as well, because a busy
+machine stretches the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -35,11 +36,17 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
+from pruning.criteria.base import Channels, Trials
+from pruning.criteria.oracle import Oracle
+from pruning.criteria.oracle_racing import OracleRacing
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.proof.masking import Mask
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
+from pruning.scoring.observation import sample_gradients
 from pruning.surgery.cutting import prune_channels
+
+T = TypeVar("T")
 
 BATCH_SIZE = 128
 
@@ -72,7 +79,7 @@ def main() -> None:
     parser.add_argument("--folder", default="train", help="folder of the archive")
     parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--passes", type=int, default=2, help="channels of each group timed by brute force; 0: all")
-    parser.add_argument("--seeds", type=int, default=3, help="races at each ratio; the first is timed")
+    parser.add_argument("--seeds", type=int, default=50, help="races on recorded losses at each ratio")
     parser.add_argument("--json", type=Path, default=Path("var/oracle.json"))
     arguments = parser.parse_args()
     model = keras.models.load_model(arguments.model, compile=False)
@@ -80,16 +87,82 @@ def main() -> None:
     x, y = images(arguments.images, arguments.folder, arguments.samples)
     graph = ChannelGraph(model)
     calibration = Calibration.of(model, (x, y), num_samples=len(x), seed=0)
-    rows = compared_with_brute_force(graph, Scoring(graph, "oracle", 0, calibration), x, y, arguments.passes)
-    races = [
-        race(graph, calibration, ratio, seed, rows, x, y) for ratio in RATIOS for seed in range(arguments.seeds)
-    ]  # fmt: skip
+    oracle = RecordedOracle()
+    rows = compared_with_brute_force(graph, Scoring(graph, oracle, 0, calibration), x, y, arguments.passes)
+    races = [race(graph, calibration, ratio, rows, x, y) for ratio in RATIOS]
+    guesses = {name: -each for name, each in sample_gradients(graph, calibration).items()}
+    losses = oracle.by_group(graph, len(x))
+    draws = [draw(graph, losses, guesses, ratio, seed) for ratio in RATIOS for seed in range(arguments.seeds)]
     naive = [timed(partial(prune_and_evaluate, graph, group, x, y)).seconds for group in graph.groups[::6]]
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    measured = {"samples": len(x), "rows": rows, "races": races, "naive_seconds": naive}
+    measured = {"samples": len(x), "rows": rows, "races": races, "draws": draws, "naive_seconds": naive}
     arguments.json.write_text(json.dumps(measured, indent=2))
     show(rows, naive, len(x))
-    show_races(races)
+    show_races(races, draws)
+
+
+class RecordedOracle(Oracle):
+    """The oracle, which keeps what it measures."""
+
+    def __init__(self) -> None:
+        self._measured: list[np.ndarray] = []
+
+    def measure(self, observed: np.ndarray) -> np.ndarray:
+        self._measured.append(observed)
+        return observed
+
+    def by_group(self, graph: ChannelGraph, num_samples: int) -> dict[str, np.ndarray]:
+        """Return how much each sample's loss grows without each channel, in groups measured one after the other."""
+        batches, growths = iter(self._measured), {}
+        for group in graph.groups:
+            parts: list[np.ndarray] = []
+            while sum(map(len, parts)) < num_samples:
+                parts.append(next(batches))
+            growths[group.name] = np.concatenate(parts)
+        return growths
+
+
+class RecordedTrials(Trials):
+    """Trials whose results are known; they count the pairs of a sample and a channel."""
+
+    def __init__(self, growths: np.ndarray) -> None:
+        self._growths, self.num_samples, self.pairs = growths, len(growths), 0
+
+    def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        self.pairs += len(channels) * len(samples)
+        found: np.ndarray = self._growths[np.ix_(samples, channels)]
+        return found
+
+
+def draw(
+    graph: ChannelGraph, losses: dict[str, np.ndarray], guesses: dict[str, np.ndarray], ratio: float, seed: int
+) -> dict[str, Any]:
+    """Race in all groups on recorded losses, and return how far the channels are the oracle's."""
+    total = {"ratio": ratio, "seed": seed, "other_channels": 0, "other_sets": 0, "lost": 0.0, "pairs": 0}
+    for group in graph.groups:
+        trials = RecordedTrials(losses[group.name])
+        channels = Channels(
+            group.name, group.num_channels, seed, list, _try_out=known(trials), _guess=known(guesses[group.name])
+        )
+        kept = OracleRacing().select(channels, group.num_channels - int(ratio * group.num_channels))
+        add_differences(total, kept, losses[group.name].mean(axis=0))
+        total["pairs"] += trials.pairs
+    return total | {"all_pairs": sum(each.size for each in losses.values())}
+
+
+def known(value: T) -> Callable[[], T]:
+    """Return a function that returns a value."""
+    return lambda: value
+
+
+def add_differences(total: dict[str, Any], kept: np.ndarray, importance: np.ndarray) -> np.ndarray:
+    """Add how far the channels of one group differ from the oracle's, and return these."""
+    exact: np.ndarray = np.sort(np.argsort(-importance, kind="stable")[: len(kept)])
+    others = len(np.setdiff1d(exact, kept))
+    total["other_channels"] += others
+    total["other_sets"] += others > 0
+    total["lost"] += float(importance[exact].sum() - importance[kept].sum())
+    return exact
 
 
 def compared_with_brute_force(
@@ -127,33 +200,23 @@ def race(
     graph: ChannelGraph,
     calibration: Calibration,
     ratio: float,
-    seed: int,
     rows: list[dict[str, Any]],
     x: np.ndarray,
     y: np.ndarray,
 ) -> dict[str, Any]:
-    """Race in all groups, note the first seed's times in the rows, and return how far the channels are the oracle's."""
-    scoring, kept, exact = Scoring(graph, "oracle_racing", seed, calibration), {}, {}
-    total = {"cpu_seconds": 0.0, "other_channels": 0, "other_sets": 0, "lost": 0.0}
+    """Race in all groups, note the times in the rows, and return how far the channels are the oracle's."""
+    scoring, kept, exact = Scoring(graph, "oracle_racing", 0, calibration), {}, {}
+    total = {"ratio": ratio, "other_channels": 0, "other_sets": 0, "lost": 0.0}
     for group, row in zip(graph.groups, rows, strict=True):
-        losses = np.array(row["oracle_losses"])
         num_keep = group.num_channels - int(ratio * group.num_channels)
         run = timed(partial(scoring.keep, group, num_keep))
+        row.update(multiplied(f"racing_{ratio}", [run], 1))
         kept[group.name] = run.value
-        exact[group.name] = np.sort(np.argsort(-losses, kind="stable")[:num_keep])
-        others = len(np.setdiff1d(exact[group.name], run.value))
-        total["cpu_seconds"] += run.cpu_seconds
-        total["other_channels"] += others
-        total["other_sets"] += others > 0
-        total["lost"] += float(losses[exact[group.name]].sum() - losses[run.value].sum())
-        if seed == 0:
-            row.update(multiplied(f"racing_{ratio}", [run], 1))
-    with masked(graph, kept):
-        loss = masked_loss(graph.model, x, y)
-    with masked(graph, exact):
-        exact_loss = masked_loss(graph.model, x, y)
-    return {"ratio": ratio, "seed": seed, **total, "loss": loss, "exact_loss": exact_loss, "groups": len(kept),
-            "channels": sum(len(row["oracle_losses"]) for row in rows)}  # fmt: skip
+        exact[group.name] = add_differences(total, run.value, np.array(row["oracle_losses"]))
+    for name, stays in (("loss", kept), ("exact_loss", exact)):
+        with masked(graph, stays):
+            total[name] = masked_loss(graph.model, x, y)
+    return total
 
 
 def images(path: Path, folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,16 +286,22 @@ def show(rows: list[dict[str, Any]], naive: list[float], num_samples: int) -> No
     )
 
 
-def show_races(races: list[dict[str, Any]]) -> None:
+def show_races(races: list[dict[str, Any]], draws: list[dict[str, Any]]) -> None:
     """Print how far the races' channels are those of the oracle."""
-    table = Table("ratio", "seed", "processor seconds", "other channels", "other sets", "lost", "loss", "oracle's loss")
+    console = Console(width=160)
     for each in races:
-        table.add_row(
-            f"{each['ratio']}", f"{each['seed']}", f"{each['cpu_seconds']:.1f}",
-            f"{each['other_channels']} of {each['channels']}", f"{each['other_sets']} of {each['groups']}",
-            f"{each['lost']:.5f}", f"{each['loss']:.4f}", f"{each['exact_loss']:.4f}",
-        )  # fmt: skip
-    Console(width=160).print(table)
+        console.print(
+            f"ratio {each['ratio']}: {each['other_channels']} channels are not the oracle's, in {each['other_sets']}"
+            f" groups; loss of the masked network {each['loss']:.4f}, with the oracle's {each['exact_loss']:.4f}"
+        )
+        drawn = [one for one in draws if one["ratio"] == each["ratio"]]
+        others, sets, lost, pairs, all_pairs = (
+            sum(one[key] for one in drawn) for key in ("other_channels", "other_sets", "lost", "pairs", "all_pairs")
+        )
+        console.print(
+            f"  in {len(drawn)} draws: {others} channels in {sets} groups are not the oracle's,"
+            f" {lost / max(others, 1):.5f} of the loss for each; {pairs / all_pairs:.1%} of the pairs of a sample and a channel are tried"
+        )
 
 
 if __name__ == "__main__":
