@@ -300,7 +300,8 @@ def show_races(races: list[dict[str, Any]], draws: list[dict[str, Any]]) -> None
         )
         console.print(
             f"  in {len(drawn)} draws: {others} channels in {sets} groups are not the oracle's,"
-            f" {lost / max(others, 1):.5f} of the loss for each; {pairs / all_pairs:.1%} of the pairs of a sample and a channel are tried"
+            f" {lost / max(others, 1):.5f} of the loss for each;"
+            f" {pairs / all_pairs:.1%} of the pairs of a sample and a channel are tried"
         )
 
 

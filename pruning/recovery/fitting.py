@@ -135,6 +135,8 @@ class Recovery:
             shuffle=True,
             augmentation=self._training.augmentation,
             seed=self._training.seed + seed,
+            weights=self._compiling.sample_weights(self._data),
+            smoothing=self._compiling.label_smoothing(),
         )
 
     def _batches(self, model: keras.Model, chosen: np.ndarray) -> Batches:

@@ -16,7 +16,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
 from pruning.graph.program import Program
 from pruning.spec import Augmentation
-from pruning.training.batches import augment
+from pruning.training.augmentation import Motion
 from pruning.training.data import Arrays
 
 _PREDICTED = 128
@@ -87,7 +87,8 @@ def match(
         for rows in np.split(order, num_steps):
             batch, wanted = tuple(array[rows] for array in arrays), [target[rows] for target in targets]
             if augmentation is not None:
-                batch = tuple(augment(array, augmentation, random) for array in batch)
+                motion = Motion.draw(augmentation, size, random)
+                batch = tuple(motion.apply(array) for array in batch)
                 wanted = teacher.predict_on_batch(batch)
             told.append(float(np.ravel(student.train_on_batch(batch, wanted))[0]))
         history.append(float(np.mean(told)))
