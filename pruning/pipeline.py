@@ -17,7 +17,8 @@ from pruning.plan import LayerPlan, PruningPlan, compose
 from pruning.progress import OnProgress, Phase, Progress
 from pruning.proof.verification import Proof, prove
 from pruning.recovery.fitting import History, Recovery
-from pruning.report import PruningReport, Step, StepReport
+from pruning.recovery.unlabelled import UnlabelledRecovery
+from pruning.report import PruningReport, Repair, Step, StepReport
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import looks_at_data, require_data
 from pruning.selection.bounds import check_patterns, require_prunable
@@ -124,6 +125,18 @@ def prune(
     return PruningResult(current, run.plan, run.report(), run.history)
 
 
+def _without_training(training: TrainingSpec, data: Data) -> TrainingSpec:
+    """Return the spec without epochs, which data without targets leaves no other choice.
+
+    Raises:
+        DataError: Epochs were asked for.
+    """
+    asked = training.model_fields_set & {"epochs", "fine_tuning_epochs", "post_training_epochs"}
+    if any(getattr(training, field) for field in asked):
+        data.require_targets("Training")
+    return training.model_copy(update={"epochs": 0, "fine_tuning_epochs": 0, "post_training_epochs": 0})
+
+
 @dataclass
 class _Run:
     """The state of one prune."""
@@ -138,6 +151,7 @@ class _Run:
     stopped_because: str = ""
     iteration: int | None = None
     _recovery: Recovery | None = None
+    _repairing: Recovery | UnlabelledRecovery | None = None
     _compiling: Compiling | None = None
     _data: Data | None = None
     _watched: WatchedMetric | None = None
@@ -155,11 +169,18 @@ class _Run:
     def use(self, model: keras.Model, data: Data) -> None:
         """Train and measure with this data from now on."""
         keras.utils.set_random_seed(self.training.seed)
-        data = data.fit_to(model).split(self.training.validation_split, self.training.seed)
+        data = data.fit_to(model)
+        if not data.is_labelled:
+            self.training = _without_training(self.training, data)
+            self._data = data.subset(self.training.max_train_samples, self.training.seed)
+            self._repairing = UnlabelledRecovery(self.training, self._data)
+            self.notes.append("the data has no targets: nothing was trained or measured")
+            return
+        data = data.split(self.training.validation_split, self.training.seed)
         data = data.subset(self.training.max_train_samples, self.training.seed)
         self._compiling = Compiling(model, self.training, data)
         self._data = self._compiling.fit_targets(data)
-        self._recovery = Recovery(self.training, self._compiling, self._data)
+        self._recovery = self._repairing = Recovery(self.training, self._compiling, self._data)
 
     def watch(self) -> None:
         """Watch a metric from now on, if the spec asks for it."""
@@ -192,9 +213,13 @@ class _Run:
             proof = prove(graph, stays, small.model)
             proof.require()
             self.plan = compose(self.plan, plan)
+            repaired = None
+            if self._repairing is not None:
+                self._tell("pruning", _SCORING_UNITS, message="reconstructing")
+                repaired = self._repairing.repair(graph, small, stays, self.spec)
             model, graph = small.model, small
             self._done_units += 1
-            self.measure("pruning", model, started, proof, plan.layers)
+            self.measure("pruning", model, started, proof, plan.layers, repaired)
             self.train("fine-tuning", model, self.training.fine_tuning_epochs)
             is_reached = self._reached_limit()
             drop = self._excess(reference)
@@ -267,6 +292,7 @@ class _Run:
         started: float | None = None,
         proof: Proof | None = None,
         layers: tuple[LayerPlan, ...] = (),
+        repaired: Repair | None = None,
     ) -> None:
         """Add a row to the report: params, MACs, bytes, metrics."""
         started = self._started if started is None else started
@@ -281,6 +307,7 @@ class _Run:
             metrics=metrics,
             seconds=time.monotonic() - started,
             max_relative_difference=None if proof is None else proof.max_relative_difference,
+            repair=repaired,
             layers=layers,
         )
         self.steps.append(row)
@@ -288,9 +315,9 @@ class _Run:
         self._tell(_PHASES[step], 0.0, metrics=figures, message=f"{step} measured")
 
     def _measured(self, model: keras.Model, step: Step) -> dict[str, float]:
-        """Return the metrics of a model, with fresh statistics unless it is measured as it came or was before."""
+        """Return the metrics of a model, with fresh statistics after training; after a prune it is repaired already."""
         assert self._recovery is not None
-        if step not in ("initial", "restoring"):
+        if step in ("training", "fine-tuning", "post-training"):
             self._recovery.settle(model, self.spec.freeze)
         return self._recovery.evaluate(model)
 

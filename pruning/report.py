@@ -12,6 +12,25 @@ from pruning.spec import PruningSpec, TrainingSpec
 Step = Literal["initial", "training", "pruning", "fine-tuning", "restoring", "post-training"]
 
 
+RepairKind = Literal["cut", "statistics", "reconstruction"]
+
+
+class Repair(BaseModel):
+    """What was done to a model right after a prune, before any training."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kept: RepairKind = Field(
+        description="cut: nothing; statistics: those of BatchNormalization measured anew; reconstruction: layers that "
+        "read removed channels solved anew by least squares."
+    )
+    errors: dict[RepairKind, float] = Field(
+        description="Error with each that was tried, on samples on which nothing was measured: the loss, or without "
+        "targets the squared difference of the outputs to the original's over their variance."
+    )
+    num_layers: int = Field(default=0, description="Kernels that were solved anew.")
+
+
 class StepReport(BaseModel):
     """The model after one step."""
 
@@ -30,6 +49,7 @@ class StepReport(BaseModel):
     max_relative_difference: float | None = Field(
         default=None, description="Of a prune: the proof's largest difference to the masked original."
     )
+    repair: Repair | None = Field(default=None, description="Of a prune with data: what was done before any training.")
     layers: tuple[LayerPlan, ...] = Field(default=(), description="Of a prune: every layer before and after it.")
 
 

@@ -222,6 +222,11 @@ class PruningSpec(_Frozen):
     calibration_samples: int = Field(
         default=1024, ge=1, description="How many training samples a criterion that looks at data sees, at random."
     )
+    reconstruction: bool = Field(
+        default=True,
+        description="Where there is data, solve the layers that read removed channels anew by least squares after each "
+        "prune, before any training, if that is better on held-out samples.",
+    )
     min_channels_by_layer: dict[Pattern, Annotated[int, Field(ge=1)]] = Field(
         default={}, description="The same by layer; the largest that matches, or `min_channels`."
     )

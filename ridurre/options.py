@@ -42,6 +42,7 @@ class PruningOptions(TypedDict, total=False):
     min_channels: int
     min_channels_by_layer: dict[str, int]
     calibration_samples: int
+    reconstruction: bool
     max_ratio: float | None
     round_to: int
     seed: int

@@ -11,7 +11,10 @@ import keras
 import numpy as np
 
 from pruning.errors import PruningError, TrainingError, first_line
+from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
+from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
+from pruning.recovery.repair import repair
 from pruning.recovery.schedule import Schedule
 from pruning.recovery.statistics import (
     refresh_statistics,
@@ -19,16 +22,13 @@ from pruning.recovery.statistics import (
     statistics_of,
     trained_normalizations,
 )
-from pruning.spec import TrainingSpec
+from pruning.report import Repair
+from pruning.spec import PruningSpec, TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
-from pruning.training.data import Arrays, Data
+from pruning.training.data import Data
 from pruning.training.freezing import frozen
-
-_MAX_MEASURED, _MAX_HELD_OUT = 2048, 1024
-_HELD_OUT_SHARE = 0.2
-"""Training samples on which statistics are measured, and others by whose loss they are judged."""
 
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, float, dict[str, float]], None]
@@ -74,7 +74,7 @@ class Recovery:
             normalizations = trained_normalizations(model)
         if not normalizations:
             return False
-        measured, held_out = self._measured_and_held_out()
+        measured, held_out = held_apart(self._data.num_train, self._training.seed)
         self._compiling.compile(model)
         judged = self._batches(model, held_out)
         before, loss = statistics_of(normalizations), self._evaluated(model, judged)["loss"]
@@ -86,16 +86,25 @@ class Recovery:
             restore_statistics(normalizations, before)
         return is_better
 
+    def repair(self, graph: ChannelGraph, small: ChannelGraph, stays: np.ndarray, spec: PruningSpec) -> Repair:
+        """Do to a model right after a prune what helps without training; see `repair`."""
+        measured, held_out = held_apart(self._data.num_train, self._training.seed)
+        self._compiling.compile(small.model)
+        judged, batches = self._batches(small.model, held_out), self._batches(small.model, measured)
+        return repair(
+            graph,
+            small,
+            stays,
+            taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
+            error=lambda model: self._evaluated(model, judged)["loss"],
+            batches=[batches[index][0] for index in range(len(batches))],
+            spec=spec,
+        )
+
     def _evaluated(self, model: keras.Model, batches: Batches) -> dict[str, float]:
         results = _guarded(lambda: model.evaluate(batches, verbose=0, return_dict=True))
         # A metric that gives a figure for each class is reported as their mean.
         return {name: float(np.mean(value)) for name, value in results.items()}
-
-    def _measured_and_held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the indices of two disjoint random parts of the training samples."""
-        order = np.random.default_rng(self._training.seed).permutation(self._data.num_train)
-        num_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT_SHARE * len(order))))
-        return order[num_held_out : num_held_out + _MAX_MEASURED], order[:num_held_out]
 
     def train(self, model: keras.Model, num_epochs: int, phase_seed: int, on_epoch: OnEpoch) -> History:
         """Train a model in place.
@@ -142,10 +151,7 @@ class Recovery:
     def _batches(self, model: keras.Model, chosen: np.ndarray) -> Batches:
         """Return batches of some training samples, neither shuffled nor augmented."""
 
-        def taken(arrays: Arrays) -> Arrays:
-            return {name: array[chosen] for name, array in arrays.items()}
-
-        x, y = taken(self._data.x_train), taken(self._data.y_train)
+        x, y = taken(self._data.x_train, chosen), taken(self._data.y_train, chosen)
         return Batches(x, y, _structures(model), batch_size=max(self._training.batch_size, 128))
 
     def _validation_batches(self, model: keras.Model) -> Batches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ def reconstruct(
     num_positions: int = MOST_POSITIONS,
     chunk: int = _CHUNK,
     frontier_bytes: int = _FRONTIER_BYTES,
+    leave: Collection[int] = (),
 ) -> Reconstruction:
     """Solve the layers that read removed channels anew, so that they give what they gave in the original.
 
@@ -95,12 +96,13 @@ def reconstruct(
         num_positions: Positions of each sample and call that are looked at, at random where there are more.
         chunk: Samples that are run at once.
         frontier_bytes: See above.
+        leave: Ids of layers of `graph` that stay as they were cut.
 
     Returns:
         What was solved, and how far off it was before and after.
     """
     start, random = time.monotonic(), np.random.default_rng(seed)
-    solved = _readers(graph, stays)
+    solved = {key: layer for key, layer in _readers(graph, stays).items() if key not in leave}
     order = moves(Program(graph.model), solved)
     if not order:
         return Reconstruction((), 0, time.monotonic() - start)

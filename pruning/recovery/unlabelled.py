@@ -1,0 +1,42 @@
+"""Recovery with samples that have no targets: nothing can be trained or measured, but much repaired."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pruning.graph.groups import ChannelGraph
+from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
+from pruning.recovery.repair import output_error, repair
+from pruning.report import Repair
+from pruning.spec import PruningSpec, TrainingSpec
+from pruning.training.data import Data
+
+
+class UnlabelledRecovery:
+    """Repairs the models of one job by what the original makes of some samples.
+
+    Args:
+        training: Seed and batch size.
+        data: Data that fits the model.
+    """
+
+    def __init__(self, training: TrainingSpec, data: Data) -> None:
+        self._training = training
+        self._data = data
+
+    def repair(self, graph: ChannelGraph, small: ChannelGraph, stays: np.ndarray, spec: PruningSpec) -> Repair:
+        """Do to a model right after a prune what brings its outputs nearest to the original's; see `repair`."""
+        measured, held_out = held_apart(self._data.num_train, self._training.seed)
+        size = max(self._training.batch_size, 128)
+        return repair(
+            graph,
+            small,
+            stays,
+            taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
+            error=output_error(graph, taken(self._data.x_train, held_out), size),
+            batches=[
+                list(taken(self._data.x_train, measured[start : start + size]).values())
+                for start in range(0, len(measured), size)
+            ],
+            spec=spec,
+        )
