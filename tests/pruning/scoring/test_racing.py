@@ -48,7 +48,7 @@ class Table(Trials):
 
 
 def channels(table: Table, guesses: np.ndarray, seed: int = 0) -> Channels:
-    return Channels("group", table.table.shape[1], seed, list, None, None, lambda: table, lambda: guesses)
+    return Channels("group", table.table.shape[1], seed, list, _try_out=lambda: table, _guess=lambda: guesses)
 
 
 def heavy_tailed(seed: int, num_channels: int = 24, num_samples: int = 1024) -> tuple[np.ndarray, np.ndarray]:
