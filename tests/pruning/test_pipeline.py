@@ -165,7 +165,7 @@ def test_frozen_layers_are_neither_trained_nor_pruned() -> None:
 
 
 def test_the_last_model_within_the_metrics_drop_is_delivered() -> None:
-    spec = PruningSpec(criterion="l1_norm", ratio=0.1, include=["expand"], max_metric_drop=0.44)
+    spec = PruningSpec(criterion="l1_norm", ratio=0.1, include=["expand"], max_metric_drop=0.44, reconstruction=False)
     training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
     result = prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
     trained = next(step for step in result.report.steps if step.step == "training")
@@ -205,7 +205,7 @@ def test_the_last_good_iteration_is_delivered_if_the_last_is_not(monkeypatch: py
 
 
 def test_a_first_prune_that_costs_too_much_is_infeasible() -> None:
-    spec = PruningSpec(criterion="l1_norm", ratio=0.99, max_metric_drop=0.01, metric="accuracy")
+    spec = PruningSpec(criterion="l1_norm", ratio=0.99, max_metric_drop=0.01, metric="accuracy", reconstruction=False)
     training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
     with pytest.raises(InfeasibleError, match="No prune") as caught:
         prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
