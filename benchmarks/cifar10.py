@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +27,23 @@ from rich.table import Table
 
 from benchmarks.apart import machine
 from benchmarks.images import Images
-from benchmarks.recipes import accuracy
-from pruning import PruningSpec, load_model, make_plan, prune
+from benchmarks.recipes import accuracy, l1_cosine
+from benchmarks.rivals import METHODS, RECIPE, Base, Case
+from pruning import PruningSpec, load_model, make_plan
+
+Row = dict[str, Any]
+
+ARCHITECTURES = {"resnet20": ("resnet20-cifar10-adapted.keras", 0), "resnet56": ("resnet56-cifar10.keras", 8)}
+"""Name → file, and epochs by which it is adapted to these images first."""
 
 SETTINGS: dict[str, dict[str, float]] = {
-    "params 36 %": {"target_params": 0.36},
-    "both 45 %": {"target_params": 0.45, "target_macs": 0.45},
+    "params36": {"target_params": 0.36},
+    "both45": {"target_params": 0.45, "target_macs": 0.45},
 }
 """How far to go: at most these shares of the original are left."""
 
 OURS: dict[str, Any] = {"criterion": "l2_norm", "num_iterations": 1}
 """What is asked of the library, besides the setting."""
-
-TRAINING: dict[str, Any] = {
-    "batch_size": 128,
-    "optimizer": {"name": "SGD", "options": {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}},
-    "learning_rate": 0.05,
-    "augmentation": {"horizontal_flip": True, "crop": 4},
-    "loss": "sparse_categorical_crossentropy",
-    "metrics": ["accuracy"],
-}
-"""How the library fine-tunes."""
 
 BUDGETS = (1, 3, 6, 10, 15, 30)
 ITERATIONS = (1, 2, 4)
@@ -63,84 +60,26 @@ CRITERIA: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """One model to make and measure.
-
-    Attributes:
-        method: Key of `METHODS`.
-        label: What sets it apart from others of its method.
-        setting: Key of `SETTINGS`.
-        epochs: Of fine-tuning, in all.
-        seed: Of everything random.
-        pruning: Fields of `PruningSpec`, besides the setting.
-        training: Fields of `TrainingSpec` that differ from `TRAINING`.
-        is_final: Whether the test images are measured.
-    """
-
-    method: str
-    setting: str
-    epochs: int
-    seed: int
-    label: str = ""
-    pruning: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    is_final: bool = True
-
-    @property
-    def name(self) -> str:
-        """What tells it from all other cases."""
-        return " | ".join((self.method, self.label, self.setting, f"{self.epochs} epochs", f"seed {self.seed}"))
-
-
-@dataclass(frozen=True)
-class Base:
-    """Where all methods start.
-
-    Attributes:
-        model: The trained original; not changed.
-        folder: Where further models lie.
-        images: What to train and measure on.
-    """
-
-    model: keras.Model
-    folder: Path
-    images: Images
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a method makes: the model, epochs that were really spent, and accuracy before any of them."""
-
-    model: keras.Model
-    epochs: int
-    before_training: float | None = None
-
-
 def main() -> None:
     """Measure all cases that are not known yet, print a table and write it."""
     arguments = parsed()
     cases = study(arguments) if arguments.study else comparison(arguments)
-    known = [row for path in arguments.resume_json for row in json.loads(path.read_text())["rows"]]
-    rows = [row for row in known if row["name"] in {case.name for case in cases}]
-    done = {row["name"] for row in rows}
-    missing = [case for case in cases if case.name not in done]
-    images = Images.of(arguments.data, arguments.cache)  # Before any job asks for it.
+    images = Images.of(arguments.data, arguments.cache).sample(arguments.samples, arguments.validation)
+    base = Base(original(arguments, images), arguments.data, images)
+    keys = {case.name: key(case, base) for case in cases}
+    rows = {row["name"]: row for row in read(arguments.resume_json) if row.get("key") == keys.get(row["name"])}
     if arguments.jobs > 1:
-        rows += in_jobs(arguments)
+        rows |= {row["name"]: row for row in in_jobs(arguments)}
     else:
-        first, count = arguments.shard
-        base = Base(
-            load_model(arguments.data / ARCHITECTURES[arguments.architecture]),
-            arguments.data,
-            images.sample(arguments.samples, arguments.validation),
-        )
-        for case in missing[first::count]:
-            rows.append(measured(case, base))
-            write(arguments.json, rows)
-            Console(width=160).print(rows[-1]["name"], f"{rows[-1]['validation']:.4f}")
-    write(arguments.json, rows)
-    show(rows)
+        first, step = arguments.shard
+        for case in [case for case in cases if case.name not in rows][first::step]:
+            rows[case.name] = row = {"name": case.name, "key": keys[case.name], **measured(case, base)}
+            write(arguments.json, rows.values())
+            Console(width=160).print(case.name, f"{row['validation']:.4f}", f"{row['seconds']:.0f} s")
+    write(arguments.json, rows.values())
+    show([rows[name] for name in keys if name in rows])
+    if missing := [name for name in keys if name not in rows and arguments.shard[1] == 1]:
+        raise SystemExit(f"not measured: {'; '.join(missing)}")
 
 
 def parsed() -> argparse.Namespace:
@@ -166,7 +105,7 @@ def parsed() -> argparse.Namespace:
 def comparison(arguments: argparse.Namespace) -> list[Case]:
     """Return the cases that compare methods."""
     return [
-        Case(method, setting, arguments.epochs, seed, pruning=OURS if method == "ours" else {})
+        Case(method, setting, SETTINGS[setting], arguments.epochs, seed, pruning=OURS if method == "ours" else {})
         for setting in arguments.settings
         for method in arguments.methods
         for seed in arguments.seeds
@@ -174,16 +113,16 @@ def comparison(arguments: argparse.Namespace) -> list[Case]:
 
 
 def study(arguments: argparse.Namespace) -> list[Case]:
-    """Return the cases of a study of the library's options."""
+    """Return the cases of a study of the library's options, none of which sees the test images."""
     return [
-        Case("ours", setting, epochs, seed, label, {**OURS, **pruning}, is_final=False)
-        for setting in arguments.settings[:1]
+        Case("ours", setting, SETTINGS[setting], epochs, seed, label, {**OURS, **pruning}, is_final=False)
+        for setting in arguments.settings
         for label, epochs, pruning in STUDIES[arguments.study](arguments.epochs)
         for seed in arguments.seeds
     ]
 
 
-Options = list[tuple[str, int, dict[str, Any]]]
+Options = list[tuple[str, int, Row]]
 
 STUDIES: dict[str, Callable[[int], Options]] = {
     "budget": lambda epochs: [("budget", each, {}) for each in BUDGETS],
@@ -193,23 +132,44 @@ STUDIES: dict[str, Callable[[int], Options]] = {
 """Name → label, epochs and options of each case, for a number of epochs."""
 
 
-def in_jobs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Share the cases among processes, and return the rows of all that ended well."""
-    parts = [arguments.json.with_suffix(f".{index}.json") for index in range(arguments.jobs)]
+def original(arguments: argparse.Namespace, images: Images) -> keras.Model:
+    """Return the trained original, adapted to the images if need be; that is kept for the next time."""
+    name, epochs = ARCHITECTURES[arguments.architecture]
+    if not epochs:
+        return load_model(arguments.data / name)
+    adapted = arguments.cache / f"{Path(name).stem}-{epochs}-epochs-{len(images.x_train)}-images.keras"
+    if not adapted.exists():
+        model = load_model(arguments.data / name)
+        l1_cosine(model, images.x_train, images.y_train, images.x_val, images.y_val, epochs, seed=0, recipe=RECIPE)
+        model.save(adapted)
+    return keras.saving.load_model(adapted, compile=False)
+
+
+def key(case: Case, base: Base) -> Row:
+    """Return what a row must agree in not to be made again, as JSON has it."""
+    told = {**asdict(case), "original": base.model.name, "samples": len(base.images.x_train)}
+    kept: Row = json.loads(json.dumps(told))
+    return kept
+
+
+def in_jobs(arguments: argparse.Namespace) -> Iterable[Row]:
+    """Share the cases among processes, and return the rows of all that were finished; they are written on the way."""
+    parts = [arguments.cache / f"{arguments.json.stem}.{index}.json" for index in range(arguments.jobs)]
+    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     processes = []
     for index, part in enumerate(parts):
         part.unlink(missing_ok=True)
         command = [sys.executable, "-m", "benchmarks.cifar10", *sys.argv[1:], "--jobs", "1"]
         command += ["--shard", str(index), str(arguments.jobs), "--json", str(part)]
-        processes.append(subprocess.Popen(command))
-    failed = [index for index, process in enumerate(processes) if process.wait() != 0]
-    if failed:
-        Console(stderr=True).print(f"[red]jobs {failed} of {arguments.jobs} failed; their finished rows are kept[/]")
-    return [row for part in parts if part.exists() for row in json.loads(part.read_text())["rows"]]
+        processes.append(subprocess.Popen(command, env=environment))
+    while any(process.poll() is None for process in processes):
+        time.sleep(2)
+        write(arguments.json, read(part for part in parts if part.exists()))
+    return read(part for part in parts if part.exists())
 
 
-def measured(case: Case, base: Base) -> dict[str, Any]:
-    """Make one model and return its row."""
+def measured(case: Case, base: Base) -> Row:
+    """Make one model and return its figures."""
     keras.utils.set_random_seed(case.seed)
     started = time.monotonic()
     made = METHODS[case.method](case, base)
@@ -217,16 +177,14 @@ def measured(case: Case, base: Base) -> dict[str, Any]:
     images = base.images
     (params, macs), (params_before, macs_before) = size(made.model), size(base.model)
     return {
-        "name": case.name,
         **asdict(case),
         "backend": keras.backend.backend(),
-        "samples": len(images.x_train),
         "spent_epochs": made.epochs,
         "params": params,
-        "macs": macs,
         "params_left": params / params_before,
         "macs_left": macs / macs_before,
         "original": accuracy(base.model, images.x_val, images.y_val),
+        "original_test": accuracy(base.model, images.x_test, images.y_test) if case.is_final else None,
         "before_training": made.before_training,
         "validation": accuracy(made.model, images.x_val, images.y_val),
         "test": accuracy(made.model, images.x_test, images.y_test) if case.is_final else None,
@@ -240,47 +198,25 @@ def size(model: keras.Model) -> tuple[int, int]:
     return plan.params_before, plan.macs_before or 0
 
 
-def ours(case: Case, base: Base) -> Made:
-    """Prune with the library; the epochs are divided over the iterations."""
-    return pruned(case, base, {**case.pruning, **SETTINGS[case.setting]})
+def read(paths: Iterable[Path]) -> list[Row]:
+    """Return the rows of some files."""
+    return [row for path in paths for row in json.loads(path.read_text())["rows"]]
 
 
-def random(case: Case, base: Base) -> Made:
-    """Do the same with channels that are drawn."""
-    return pruned(case, base, {**OURS, "criterion": "random", **SETTINGS[case.setting]})
-
-
-def pruned(case: Case, base: Base, spec: dict[str, Any]) -> Made:
-    """Prune with the library, and tell what was spent."""
-    each = case.epochs // (spec.get("num_iterations") or 1)
-    training = {**TRAINING, "fine_tuning_epochs": each, "seed": case.seed, **case.training}
-    result = prune(base.model, {"seed": case.seed, **spec}, base.images.data, training=training)
-    spent = sum(len(history["loss"]) for history in result.history.values())
-    first = next(row for row in result.report.steps if row.step == "pruning")
-    return Made(result.model, spent, first.metrics["accuracy"])
-
-
-METHODS: dict[str, Callable[[Case, Base], Made]] = {
-    "ours": ours,
-    "random": random,
-}
-
-ARCHITECTURES = {"resnet20": "resnet20-cifar10-adapted.keras"}
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows as JSON."""
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write the rows as JSON, in one piece, for others may read them meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps({"machine": machine(), "rows": list(rows)}, indent=1))
+    unfinished.replace(path)
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def show(rows: list[Row]) -> None:
     """Print the table."""
     columns = ("params_left", "macs_left", "before_training", "validation", "test")
-    original = rows[0]["original"] if rows else 0.0
     table = Table("case", *(name.replace("_", " ") for name in columns), "epochs", "s")
-    table.title = f"accuracy of the original on the validation images: {original:.4f}"
     for row in rows:
+        table.title = f"accuracy of the original on the validation images: {row['original']:.4f}"
         figures = ["" if row[name] is None else f"{row[name]:.4f}" for name in columns]
         table.add_row(row["name"], *figures, str(row["spent_epochs"]), f"{row['seconds']:.0f}")
     Console(width=160).print(table)
