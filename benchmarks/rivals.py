@@ -102,7 +102,7 @@ def random(case: Case, base: Base) -> Made:
 
 
 def iterated(case: Case, base: Base) -> Made:
-    """Prune a tenth of each layer again and again by KMeans, not reconstructed, and train at a constant rate between."""
+    """Prune a tenth of each layer again and again by KMeans, not reconstructed; train at a constant rate between."""
     spec: dict[str, Any] = {**case.targets, **ITERATED, "seed": case.seed}
     count = sum(row.step == "pruning" for row in prune(base.model, spec).report.steps)
     rest = {"post_training_epochs": case.epochs % count}
