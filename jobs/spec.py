@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pruning.spec import PruningSpec, TrainingSpec
 
@@ -17,10 +17,7 @@ EPOCH_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs")
 
 
 class JobSpec(BaseModel):
-    """Which model to prune, on what data, how far, and how to train around it.
-
-    Without a dataset nothing can be trained: `training.fine_tuning_epochs` then defaults to 0.
-    """
+    """Which model to prune, on what data, how far, and how to train around it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,13 +40,6 @@ class JobSpec(BaseModel):
         if not isinstance(pruning.schedule, str):
             raise ValueError("a job takes a schedule by its name; functions work only in the library")
         return pruning
-
-    @model_validator(mode="after")
-    def _without_data_train_nothing_by_default(self) -> JobSpec:
-        if self.dataset is None and "fine_tuning_epochs" not in self.training.model_fields_set:
-            training = self.training.model_copy(update={"fine_tuning_epochs": 0})
-            object.__setattr__(self, "training", training)  # the value is frozen only once it is valid
-        return self
 
     @property
     def input_ids(self) -> dict[str, str]:

@@ -73,7 +73,7 @@ def _check_without_targets(spec: JobSpec, missing: str) -> None:
             expected=f"{missing} to measure with",
         )
     for name in EPOCH_FIELDS:
-        if getattr(spec.training, name) > 0:
+        if getattr(spec.training, name) not in (0, "auto"):
             raise SpecError(
                 f"without {missing} there is nothing to train on",
                 field=f"training.{name}",

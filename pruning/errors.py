@@ -10,6 +10,7 @@
     ├── PlanError                a plan that does not belong to this model
     ├── CriterionError           a criterion that returned something unusable
     ├── TrainingError            training that cannot start or went to NaN
+    ├── CheckpointError          a checkpoint of another run, or one that cannot be read
     ├── ExportError              a model that another format cannot hold
     └── VerificationError        the pruned model does not compute what it should: never deliver it
 
@@ -122,6 +123,10 @@ class CriterionError(PruningError):
 
 class TrainingError(PruningError):
     code = "training-failed"
+
+
+class CheckpointError(PruningError):
+    code = "unusable-checkpoint"
 
 
 class ExportError(PruningError):

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pruning.plan import LayerPlan
-from pruning.spec import PruningSpec, TrainingSpec
+from pruning.spec import BaselineMethod, PruningSpec, TrainingSpec
 
 Step = Literal["initial", "training", "pruning", "fine-tuning", "restoring", "post-training"]
 
@@ -37,6 +37,7 @@ class StepReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     step: Step
+    trial: str = Field(default="", description="Which trial made it; empty where there is just one.")
     iteration: int | None = None
     params: int
     macs: int | None = Field(description="Multiply-accumulates for one sample; FLOPs are twice as many.")
@@ -53,6 +54,42 @@ class StepReport(BaseModel):
     layers: tuple[LayerPlan, ...] = Field(default=(), description="Of a prune: every layer before and after it.")
 
 
+class Candidate(BaseModel):
+    """A model that could be delivered: what comes of an iteration with its fine-tuning, or of post-training."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    trial: str = Field(default="", description="Which trial made it; empty where there is just one.")
+    criterion: str
+    iteration: int
+    came_from: str | None = Field(default=None, description="Of a post-trained one: the candidate that was trained.")
+    baseline: BaselineMethod | None = Field(
+        default=None, description="Of one that is made to be compared with, and never delivered: how it was made."
+    )
+    params: int
+    macs: int | None = Field(description="Multiply-accumulates for one sample.")
+    file_bytes: int = Field(description="Size as a .keras file without optimizer state.")
+    metrics: dict[str, float] = Field(description="Loss and metrics on the validation set; empty without data.")
+    drop: float | None = Field(
+        default=None,
+        description="How much worse the watched metric is than before pruning, below 0 if better; without data null.",
+    )
+    meets_limits: bool = Field(description="Whether it is within all targets and max_metric_drop.")
+
+
+class Compared(BaseModel):
+    """A baseline over all its seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: BaselineMethod
+    metric: str
+    mean: float
+    std: float = Field(description="Sample standard deviation; 0 for one seed.")
+    values: tuple[float, ...]
+
+
 class PruningReport(BaseModel):
     """What was asked, what was done and what came of it."""
 
@@ -64,6 +101,18 @@ class PruningReport(BaseModel):
     steps: tuple[StepReport, ...]
     layers: tuple[LayerPlan, ...] = Field(description="Every layer before the first and after the last step.")
     stopped_because: str
+    goal_met: bool = Field(
+        default=True, description="Whether the delivered model is within all targets and max_metric_drop."
+    )
+    delivered: str | None = Field(default=None, description="Which candidate that is; null where nothing was removed.")
+    candidates: tuple[Candidate, ...] = Field(default=(), description="Every model that could be delivered.")
+    front: tuple[str, ...] = Field(
+        default=(),
+        description="Candidates that no other beats in size and metric at once, by name, the smallest first.",
+    )
+    baselines: tuple[Compared, ...] = Field(
+        default=(), description="What was made at the delivered size to compare with, as the spec asks."
+    )
     notes: tuple[str, ...] = Field(description="What was repaired, assumed or converted on the way.")
     num_train_samples: int = 0
     num_validation_samples: int = 0

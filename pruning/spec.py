@@ -129,6 +129,58 @@ class LatencyTarget(_Frozen):
         return self
 
 
+class Sweep(_Frozen):
+    """Several criteria, several sizes, or each with each; every one gives a candidate."""
+
+    criteria: list[CriterionLike] = Field(default=[], max_length=32, description="Default: the spec's own.")
+    sizes: list[Ratio] = Field(
+        default=[], max_length=32, description="Shares that are left, in place of the spec's targets. Default: those."
+    )
+    measure: Literal["macs", "params"] = Field(
+        default="macs", description="What the sizes are shares of; params where MACs cannot be counted."
+    )
+
+    @property
+    def criterion_names(self) -> list[str]:
+        """The criteria by name."""
+        return [str(name) for name in self.model_dump(include={"criteria"})["criteria"]]
+
+    @model_validator(mode="after")
+    def _check_any(self) -> Sweep:
+        names, told = self.criterion_names, {"expected": "criteria or sizes, each of them once"}
+        if not names and not self.sizes:
+            raise PydanticCustomError("sweep", "there is nothing to sweep over: give {expected}", told)
+        if len(set(names)) < len(names) or len(set(self.sizes)) < len(self.sizes):
+            raise PydanticCustomError("sweep", "something is there twice: give {expected}", told)
+        return self
+
+
+class Search(_Frozen):
+    """The smallest model within `max_metric_drop`, by bisection; what comes first of these ends it."""
+
+    max_trials: int = Field(default=6, ge=1, le=100, description="Sizes to try.")
+    max_epochs: int | None = Field(default=None, ge=1, description="Epochs of fine-tuning and post-training in all.")
+    max_minutes: float | None = Field(default=None, gt=0, description="Minutes of work in all.")
+    resolution: float = Field(
+        default=0.1, gt=0, lt=1, description="End where the next smaller size is known to fail within this share."
+    )
+
+
+BaselineMethod = Literal["random", "uniform_l1", "from_scratch"]
+
+
+class Baselines(_Frozen):
+    """What the delivered model is compared with, at its own size and with its budget of training."""
+
+    methods: list[BaselineMethod] = Field(
+        default=["random", "uniform_l1", "from_scratch"],
+        min_length=1,
+        description="random: random channels; uniform_l1: the l1_norm, as large a share of each layer, in one prune; "
+        "from_scratch: the delivered architecture with weights drawn anew.",
+    )
+    num_seeds: int = Field(default=3, ge=1, le=20, description="How often each is repeated.")
+
+
 class PruningSpec(_Frozen):
     """What to remove, how much of it, and when to stop.
 
@@ -139,7 +191,8 @@ class PruningSpec(_Frozen):
 
     Of each group, whole channels are removed, rounded down: a tenth of four channels is none.
 
-    Say how far to go with at least one of `ratio`, the targets and `max_filters_removed`.
+    Say how far to go with at least one of `ratio`, the targets and `max_filters_removed`; or with `max_metric_drop`
+    alone, and the smallest model within it is searched for; or with the sizes of a `sweep`.
 
     A target is the most that may be left: below 1 a share of the original, above 100 a count. What is left
     lies at most 1 % below the target that binds, or no group could have one step of its width back without
@@ -240,7 +293,26 @@ class PruningSpec(_Frozen):
         description="Leave multiples of so many channels, rounded up, such as 8 for fast kernels; a group that "
         "would not shrink keeps its width.",
     )
+    sweep: Sweep | None = Field(default=None, description="Try several criteria or sizes, and deliver the best.")
+    search: Search | None = Field(
+        default=None, description="How to search for the smallest model within `max_metric_drop`."
+    )
+    baselines: Baselines | None = Field(
+        default=None, description="Make models to compare the delivered one with; they are never delivered."
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @property
+    def extent_is_given(self) -> bool:
+        """Whether the spec itself says how far to go, or leaves that to a sweep or a search."""
+        given = self.ratio is not None or self.max_filters_removed is not None or bool(self.targets)
+        return given or bool(self.ratios) or bool(self.ratios_by_width)
+
+    @property
+    def smallest(self) -> Search | None:
+        """How to search for the smallest model; `None` where sizes are given."""
+        is_alone = self.max_metric_drop is not None and not self.extent_is_given
+        return self.search or (Search() if is_alone and (self.sweep is None or not self.sweep.sizes) else None)
 
     @property
     def patterns(self) -> dict[str, list[str]]:
@@ -260,9 +332,18 @@ class PruningSpec(_Frozen):
 
     @model_validator(mode="after")
     def _check_extent(self) -> PruningSpec:
-        given = self.ratio is not None or self.max_filters_removed is not None or self.targets
-        if not given and not (self.ratios or self.ratios_by_width):
+        sizes = self.sweep is not None and self.sweep.sizes
+        if not self.extent_is_given and not sizes and self.max_metric_drop is None:
             raise PydanticCustomError("extent", "say how much to remove: give {expected}", {"expected": EXTENT})
+        if self.search is not None and (self.sweep is not None or self.max_metric_drop is None or self.extent_is_given):
+            raise PydanticCustomError(
+                "search",
+                "a search looks for the smallest model within max_metric_drop",
+                {
+                    "field": "search",
+                    "expected": "max_metric_drop, and neither ratio, targets, max_filters_removed nor sweep",
+                },
+            )
         if (self.schedule == "linear" or callable(self.schedule)) and self.num_iterations is None:
             raise PydanticCustomError(
                 "num_iterations",
@@ -341,7 +422,11 @@ class TrainingSpec(_Frozen):
     """
 
     epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs of training before the first prune.")
-    fine_tuning_epochs: int = Field(default=1, ge=0, le=10_000, description="Epochs after each prune.")
+    fine_tuning_epochs: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
+        default="auto",
+        description="Epochs after each prune. auto: enough optimizer steps for the data and for what is removed, "
+        "divided over the iterations; each phase ends early when it no longer helps, and its best epoch is kept.",
+    )
     post_training_epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs after the last iteration.")
     batch_size: int = Field(default=64, ge=1, le=65_536)
     loss: KerasName | dict[Name, KerasName] | None = Field(

@@ -59,10 +59,7 @@ def prune(
     from pruning.pipeline import prune as prune_model
 
     target = None if out is None else check_model_target(Path(out))
-    training_options = dict(training or {})
-    if data is None and training_options.get("fine_tuning_epochs") is None:
-        training_options["fine_tuning_epochs"] = 0
-    spec, training_spec = _specs(pruning_options, training_options)
+    spec, training_spec = _specs(pruning_options, training)
     result = prune_model(
         load_model(Path(model)) if isinstance(model, str | Path) else model,
         spec,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +13,18 @@ from pruning.errors import PruningError, TrainingError, first_line
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
+from pruning.recovery.phase import Phase
 from pruning.recovery.repair import repair
 from pruning.recovery.schedule import Schedule
+from pruning.recovery.snapshot import Snapshot, assign
 from pruning.recovery.statistics import (
     refresh_statistics,
     restore_statistics,
     statistics_of,
     trained_normalizations,
 )
+from pruning.recovery.training_state import TrainingSnapshot, TrainingState
+from pruning.recovery.watch import OnEpoch, Watch
 from pruning.report import Repair
 from pruning.spec import PruningSpec, TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
@@ -29,10 +32,7 @@ from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
 from pruning.training.data import Data
 from pruning.training.freezing import frozen
-
-History = dict[str, list[float]]
-OnEpoch = Callable[[int, float, dict[str, float]], None]
-"""`on_epoch(epoch from 1, share of the phase done, latest figures)`, at most once a second and at each epoch's end."""
+from pruning.weights import read_weights
 
 
 class Recovery:
@@ -106,36 +106,66 @@ class Recovery:
         # A metric that gives a figure for each class is reported as their mean.
         return {name: float(np.mean(value)) for name, value in results.items()}
 
-    def train(self, model: keras.Model, num_epochs: int, phase_seed: int, on_epoch: OnEpoch) -> History:
-        """Train a model in place.
+    def train(
+        self,
+        model: keras.Model,
+        phase: Phase,
+        on_epoch: OnEpoch,
+        *,
+        resumed: TrainingSnapshot | None = None,
+        on_checkpoint: Callable[[TrainingSnapshot], None] | None = None,
+    ) -> TrainingState:
+        """Train a model in place, then settle its statistics; see `settle`.
 
         Args:
             model: Its weights change.
-            num_epochs: Passes over the training set.
-            phase_seed: Sets phases of one job apart.
+            phase: How long, and where in the budget.
             on_epoch: Told how far it is.
+            resumed: Where an interrupted training of this phase stopped: it goes on and ends, bit for bit, as it
+                would have done.
+            on_checkpoint: Told after each epoch what it would take to go on from there.
 
         Returns:
-            For each figure one value an epoch; validation figures start with `val_`.
+            The state in the end; its history has, for each figure, one value an epoch, and validation figures start
+            with `val_`.
 
         Raises:
             TrainingError: The loss became NaN or infinite, or Keras refused the data.
         """
-        trained = self._trained_copy(model)
+        trained = self._fitted(model)
         self._compiling.compile(trained)
-        batches = self._training_batches(model, phase_seed)
+        batches = self._training_batches(model, phase.seed, 0 if resumed is None else resumed.state.epochs)
         validation = self._validation_batches(model)
-        schedule = Schedule(self._training, self._compiling.learning_rate, num_epochs * len(batches))
-        watch = _Watch(on_epoch, num_epochs, len(batches))
-        fit = {"validation_data": validation, "epochs": num_epochs, "verbose": 0, "shuffle": False}
-        history = _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], **fit).history, watch)
+        watch = Watch(phase, len(batches), on_epoch, on_checkpoint)
+        if resumed is not None:
+            resumed.snapshot.into(trained)
+            watch.go_on(resumed)
+        elif phase.watched is not None:
+            watch.begin(trained, self._evaluated(trained, validation))
+        first = watch.state.epochs
+        schedule = Schedule(self._training, self._compiling.learning_rate, phase, len(batches), first)
+        if not watch.state.is_over and first < phase.num_epochs:
+            fit = {"validation_data": validation, "epochs": phase.num_epochs, "verbose": 0, "shuffle": False}
+            _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], initial_epoch=first, **fit), watch)
         if trained is not model:
-            for source, target in zip(trained.variables, model.variables, strict=True):
-                target.assign(source)
+            assign(model.variables, [read_weights(variable) for variable in trained.variables])
             self._compiling.compile(model, trained.optimizer, trained.variables)
-        return {name: [float(np.mean(value)) for value in values] for name, values in history.items()}
+        self.settle(model)
+        self._keep_best(model, phase, watch)
+        return watch.state
 
-    def _training_batches(self, model: keras.Model, seed: int) -> Batches:
+    def _keep_best(self, model: keras.Model, phase: Phase, watch: Watch) -> None:
+        """Go back to the best epoch of a phase, unless the last one is as good once its statistics are settled."""
+        if phase.watched is None or watch.best is None or watch.state.best_epoch == watch.state.epochs:
+            return
+        last, value = Snapshot.of(model), self._evaluated(model, self._validation_batches(model))[phase.watched.name]
+        assign(model.variables, watch.best)
+        self.settle(model)
+        best = self._evaluated(model, self._validation_batches(model))[phase.watched.name]
+        if not phase.watched.is_better(best, value):
+            assign(model.variables, last.variables)
+
+    def _training_batches(self, model: keras.Model, seed: int, first_epoch: int = 0) -> Batches:
         return Batches(
             self._data.x_train,
             self._data.y_train,
@@ -144,6 +174,7 @@ class Recovery:
             shuffle=True,
             augmentation=self._training.augmentation,
             seed=self._training.seed + seed,
+            first_epoch=first_epoch,
             weights=self._compiling.sample_weights(self._data),
             smoothing=self._compiling.label_smoothing(),
         )
@@ -159,7 +190,7 @@ class Recovery:
             self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128)
         )
 
-    def _trained_copy(self, model: keras.Model) -> keras.Model:
+    def _fitted(self, model: keras.Model) -> keras.Model:
         """Return the model itself, or with mixed precision a copy that computes in half precision.
 
         The last layers stay in full precision, so that the loss does not overflow.
@@ -180,50 +211,12 @@ class Recovery:
         return rebuilt.model
 
 
-class _Watch(keras.callbacks.Callback):
-    """Report progress and stop a training that diverged."""
-
-    def __init__(self, on_epoch: OnEpoch, num_epochs: int, num_batches: int) -> None:
-        super().__init__()
-        self._on_epoch, self._num_epochs, self._num_batches = on_epoch, num_epochs, num_batches
-        self._epoch, self._told = 1, time.monotonic()
-        self.failure: Exception | None = None
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch + 1
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if time.monotonic() - self._told >= 1:
-            self._tell((self._epoch - 1 + (batch + 1) / self._num_batches) / self._num_epochs, logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        # After the last step only the validation loss shows that the weights have run away.
-        losses = {name: value for name, value in (logs or {}).items() if name in ("loss", "val_loss")}
-        if not all(math.isfinite(loss) for loss in losses.values()):
-            raise TrainingError(
-                "The training loss became NaN or infinite.",
-                field="training.learning_rate",
-                received=f"{', '.join(f'{name} {loss}' for name, loss in losses.items())} in epoch {epoch + 1}",
-                expected="a finite loss",
-                hint="Lower the learning rate, or check the scale of the inputs.",
-            )
-        self._tell((epoch + 1) / self._num_epochs, logs)
-
-    def _tell(self, share: float, logs: Any) -> None:
-        self._told = time.monotonic()
-        try:
-            self._on_epoch(self._epoch, share, {name: float(np.mean(value)) for name, value in (logs or {}).items()})
-        except Exception as error:
-            self.failure = error
-            raise
-
-
 def _structures(model: keras.Model) -> tuple[Any, Any]:
     graph = require_graph(model)
     return graph._inputs_struct, graph._outputs_struct
 
 
-def _guarded(run: Callable[[], Any], watch: _Watch | None = None) -> Any:
+def _guarded(run: Callable[[], Any], watch: Watch | None = None) -> Any:
     """Run Keras on the user's data and turn its complaint about them into ours; the caller's own errors pass."""
     try:
         return run()

@@ -1,4 +1,4 @@
-"""The learning rate over a phase of training."""
+"""The learning rate over the budget of a run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,36 @@ from typing import Any
 
 import keras
 
+from pruning.recovery.phase import Phase
 from pruning.spec import TrainingSpec
 
 
 class Schedule(keras.callbacks.Callback):
-    """Warm up to the peak learning rate, then follow the schedule to the end of the phase."""
+    """Warm up to the peak learning rate once, then follow the schedule to the end of the budget.
 
-    def __init__(self, training: TrainingSpec, peak: float, num_steps: int) -> None:
+    A phase that lies beyond the budget, as the iterations of a run whose number only a limit decides may do, has a
+    schedule of its own.
+
+    Args:
+        training: Which schedule, and the share of the budget to warm up in.
+        peak: The highest learning rate.
+        phase: Which part of the budget this is.
+        num_batches: Optimizer steps of one epoch.
+        first_epoch: Epochs of the phase that are done already.
+    """
+
+    def __init__(
+        self, training: TrainingSpec, peak: float, phase: Phase, num_batches: int, first_epoch: int = 0
+    ) -> None:
         super().__init__()
-        self._kind, self._peak, self._num_steps = training.learning_rate_schedule, peak, max(num_steps, 1)
-        self._warmup = int(training.warmup_fraction * num_steps)
-        self._step = 0
+        own = phase.num_epochs * num_batches
+        total = phase.total_steps
+        is_within = total is not None and phase.first_step + own <= total
+        self._kind, self._peak = training.learning_rate_schedule, peak
+        self._first = phase.first_step if is_within else 0
+        self._total = max(own if not is_within or total is None else total, 1)
+        self._warmup = int(training.warmup_fraction * self._total)
+        self._step = first_epoch * num_batches
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.model.optimizer.learning_rate = self.rate(self._step)
@@ -25,8 +44,9 @@ class Schedule(keras.callbacks.Callback):
 
     def rate(self, step: int) -> float:
         """Return the learning rate at a step of the phase, counted from 0."""
+        step += self._first
         if step < self._warmup:
             return self._peak * (step + 1) / self._warmup
-        share = (step - self._warmup) / max(self._num_steps - self._warmup, 1)
+        share = (step - self._warmup) / max(self._total - self._warmup, 1)
         factors = {"constant": 1.0, "linear": 1 - share, "cosine": (1 + math.cos(math.pi * share)) / 2}
         return self._peak * factors[self._kind]

@@ -74,6 +74,10 @@ class WatchedMetric:
             )
         self._higher_is_better = _higher_is_better(self.name)
 
+    def is_better(self, value: float, than: float) -> bool:
+        """Tell whether a value is better than another; NaN is no better than anything."""
+        return value > than if self._higher_is_better else value < than
+
     def drop(self, before: Mapping[str, float], after: Mapping[str, float]) -> Drop:
         """Compare two measurements."""
         worse = before[self.name] - after[self.name]

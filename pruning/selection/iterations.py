@@ -81,6 +81,19 @@ class Iterations:
         needed = math.log(min(left, 0.99)) / (2 * math.log(1 - self._spec.ratio))
         return min(self.count or MAX_ITERATIONS, max(1, math.ceil(needed)))
 
+    def expected_left(self) -> float:
+        """Guess which share of the parameters or multiply-accumulates will be left, for the length of the training."""
+        targets = [goal / self._baseline.amounts[name] for name, goal in self.goals.items()]
+        shares = [min(targets)] if targets else []
+        if self._spec.ratio is not None:
+            # Both fall with the square of the channels.
+            factors = [self.scale(index) for index in range(self.expected())]
+            shares.append(math.prod(max(0.0, 1 - self._spec.ratio * factor) ** 2 for factor in factors))
+        if self._spec.max_filters_removed is not None:
+            shares.append((1 - self._spec.max_filters_removed) ** 2)
+        # Targets and ratios stop at whichever comes first.
+        return min(1.0, max(shares, default=0.5))
+
     def _share(self, index: int) -> float:
         if not self._factors or self._spec.ratio is not None or index == len(self._factors) - 1:
             return 1.0

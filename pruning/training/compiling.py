@@ -148,6 +148,9 @@ class Compiling:
         if optimizer is not None:
             arguments["optimizer"] = built(optimizer, "training.optimizer")
         arguments["optimizer"] = keras.optimizers.get(arguments.get("optimizer", "adam"))
+        if optimizer is not None or not self._as_it_came:
+            # Keras counts optimizers; a file must not tell how many there were.
+            arguments["optimizer"].name = type(arguments["optimizer"]).__name__.lower()
         return arguments
 
     def _check_names(self, wishes: Any, field: str) -> None:

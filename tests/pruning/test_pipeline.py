@@ -182,7 +182,7 @@ def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: p
     """What the first iterations cost the last ones win back."""
     accuracies = iter([0.9, 0.5, 0.6, 0.89])
     monkeypatch.setattr(
-        "pruning.pipeline.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
     )
     spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
     result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
@@ -193,7 +193,7 @@ def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: p
 def test_the_last_good_iteration_is_delivered_if_the_last_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = iter([0.9, 0.89, 0.6, 0.7, 0.89])
     monkeypatch.setattr(
-        "pruning.pipeline.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
     )
     spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
     result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
@@ -204,12 +204,16 @@ def test_the_last_good_iteration_is_delivered_if_the_last_is_not(monkeypatch: py
     assert "target_params 0.5 missed" in result.report.stopped_because
 
 
-def test_a_first_prune_that_costs_too_much_is_infeasible() -> None:
+def test_where_each_prune_costs_too_much_the_nearest_candidate_is_delivered_and_said_to_miss() -> None:
     spec = PruningSpec(criterion="l1_norm", ratio=0.99, max_metric_drop=0.01, metric="accuracy", reconstruction=False)
     training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
-    with pytest.raises(InfeasibleError, match="No prune") as caught:
-        prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
-    assert caught.value.binding == ("max_metric_drop",)
+    result = prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
+    assert not result.goal_met
+    assert "max_metric_drop 0.01 missed: accuracy went from" in result.report.stopped_because
+    (candidate,) = result.report.candidates
+    assert candidate.name == result.report.delivered == "iteration-1"
+    assert not candidate.meets_limits
+    assert candidate.drop is not None and candidate.drop > 0.01
 
 
 @pytest.mark.parametrize(("data", "metric", "field"), [(False, None, "max_metric_drop"), (True, "beauty", "metric")])

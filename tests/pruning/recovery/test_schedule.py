@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pruning import TrainingSpec
+from pruning.recovery.phase import Phase
 from pruning.recovery.schedule import Schedule
 
 
@@ -13,7 +14,24 @@ from pruning.recovery.schedule import Schedule
 )
 def test_rates_warm_up_and_then_follow_the_schedule(kind: str, middle: float, last: float) -> None:
     training = TrainingSpec.model_validate({"learning_rate_schedule": kind, "warmup_fraction": 0.2})
-    schedule = Schedule(training, peak=1.0, num_steps=100)
+    schedule = Schedule(training, 1.0, Phase("fine-tuning", 10, 0), num_batches=10)
     assert [schedule.rate(step) for step in (0, 9, 19, 20)] == pytest.approx([0.05, 0.5, 1.0, 1.0])
     assert schedule.rate(60) == pytest.approx(middle)
     assert schedule.rate(99) == pytest.approx(last, abs=1e-4)
+
+
+def test_phases_of_one_budget_warm_up_once_and_fall_once() -> None:
+    training = TrainingSpec(warmup_fraction=0.1)
+    whole = Schedule(training, 1.0, Phase("", 10, 0), num_batches=10)
+    parts = [
+        Schedule(training, 1.0, Phase("", epochs, 0, 10 * first, 100), num_batches=10)
+        for first, epochs in ((0, 3), (3, 3), (6, 4))
+    ]
+    rates = [part.rate(step) for part, epochs in zip(parts, (3, 3, 4), strict=True) for step in range(10 * epochs)]
+    assert rates == pytest.approx([whole.rate(step) for step in range(100)])
+
+
+def test_a_phase_beyond_the_budget_has_a_schedule_of_its_own() -> None:
+    beyond = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0, 30, 40), num_batches=10)
+    own = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0), num_batches=10)
+    assert [beyond.rate(step) for step in range(30)] == [own.rate(step) for step in range(30)]

@@ -1,0 +1,31 @@
+"""When a phase of training no longer helps, and which of its epochs is the best."""
+
+from __future__ import annotations
+
+from pruning.recovery.phase import Phase
+from pruning.recovery.training_state import TrainingState
+
+_FEWEST, _SHARE = 3, 0.4
+
+
+def patience(num_epochs: int) -> int:
+    """Return how many epochs in a row may bring nothing: the end of a cosine brings much, so it is generous."""
+    return max(_FEWEST, round(_SHARE * num_epochs))
+
+
+def judged(phase: Phase, state: TrainingState, figures: dict[str, float]) -> TrainingState:
+    """Return the state with the epoch that was just done judged by the watched metric.
+
+    Args:
+        phase: What is watched.
+        state: With that epoch counted already; with none, the model is judged that the phase began with.
+        figures: Of the validation set, by name.
+    """
+    if phase.watched is None:
+        return state
+    value = figures[phase.watched.name]
+    is_better = state.best_value is None or phase.watched.is_better(value, state.best_value)
+    best_epoch = state.epochs if is_better else state.best_epoch or 0
+    is_over = state.epochs - best_epoch >= patience(phase.num_epochs)
+    best = {"best_epoch": best_epoch, "best_value": value if is_better else state.best_value}
+    return state.model_copy(update={**best, "is_over": is_over})

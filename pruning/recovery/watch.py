@@ -1,0 +1,113 @@
+"""What happens beside the steps of a training: progress, checkpoints, and its end before time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruning.errors import TrainingError
+from pruning.recovery.early_stopping import judged
+from pruning.recovery.phase import Phase
+from pruning.recovery.snapshot import Snapshot
+from pruning.recovery.training_state import TrainingSnapshot, TrainingState
+
+OnEpoch = Callable[[int, float, dict[str, float]], None]
+"""`on_epoch(epoch from 1, share of the phase done, latest figures)`, at most once a second and at each epoch's end."""
+
+
+class Watch(keras.callbacks.Callback):
+    """Watches over one phase.
+
+    Args:
+        phase: What is trained.
+        num_batches: Steps of one epoch.
+        on_epoch: Told how far it is.
+        on_checkpoint: Told after each epoch what it takes to go on from there.
+
+    Attributes:
+        state: How far it is.
+        best: The model's variables after the best epoch, where one is watched for.
+        failure: What a caller's function raised; Keras would wrap it.
+    """
+
+    def __init__(
+        self,
+        phase: Phase,
+        num_batches: int,
+        on_epoch: OnEpoch,
+        on_checkpoint: Callable[[TrainingSnapshot], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._phase, self._num_batches = phase, num_batches
+        self._on_epoch, self._on_checkpoint = on_epoch, on_checkpoint
+        self._told = time.monotonic()
+        self.state = TrainingState()
+        self.best: list[np.ndarray] | None = None
+        self.failure: Exception | None = None
+
+    def begin(self, model: keras.Model, figures: dict[str, float]) -> None:
+        """Judge the model that the phase begins with: no epoch may be better than it."""
+        self.state = judged(self._phase, self.state, figures)
+        self.best = Snapshot.of(model).variables
+
+    def go_on(self, resumed: TrainingSnapshot) -> None:
+        """Go on where a training stopped."""
+        self.state, self.best = resumed.state, resumed.best
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if time.monotonic() - self._told >= 1:
+            self._tell(self.state.epochs + 1, self.state.epochs + (batch + 1) / self._num_batches, _figures(logs))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        figures = _figures(logs)
+        _require_finite(figures, epoch + 1)
+        history = {name: [*self.state.history.get(name, []), value] for name, value in figures.items()}
+        validation = {name.removeprefix("val_"): value for name, value in figures.items() if name.startswith("val_")}
+        self.state = judged(
+            self._phase, self.state.model_copy(update={"epochs": epoch + 1, "history": history}), validation
+        )
+        if self.state.best_epoch == self.state.epochs:
+            self.best = Snapshot.of(self.model).variables
+        self.model.stop_training = self.state.is_over
+        if self._on_checkpoint is not None:
+            # On JAX the variables are those of the epoch only now that all callbacks may look.
+            self._guarded(self._checkpoint)
+        self._tell(self.state.epochs, self.state.epochs, figures)
+
+    def _checkpoint(self) -> None:
+        assert self._on_checkpoint is not None
+        self._on_checkpoint(TrainingSnapshot(self.state, Snapshot.of(self.model), self.best))
+
+    def _tell(self, epoch: int, done: float, figures: dict[str, float]) -> None:
+        self._told = time.monotonic()
+        self._guarded(lambda: self._on_epoch(epoch, done / self._phase.num_epochs, figures))
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def _figures(logs: Any) -> dict[str, float]:
+    """Return figures by name; those for each class as their mean."""
+    return {name: float(np.mean(value)) for name, value in (logs or {}).items()}
+
+
+def _require_finite(figures: dict[str, float], epoch: int) -> None:
+    """Raise `TrainingError` if a loss is not finite; after the last step only that of the validation set shows it."""
+    losses = {name: value for name, value in figures.items() if name in ("loss", "val_loss")}
+    if not all(math.isfinite(loss) for loss in losses.values()):
+        raise TrainingError(
+            "The training loss became NaN or infinite.",
+            field="training.learning_rate",
+            received=f"{', '.join(f'{name} {loss}' for name, loss in losses.items())} in epoch {epoch}",
+            expected="a finite loss",
+            hint="Lower the learning rate, or check the scale of the inputs.",
+        )

@@ -1,0 +1,174 @@
+"""A run on disk: written after every epoch and every step, read back after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from pruning.errors import CheckpointError
+from pruning.graph.groups import ChannelGraph
+from pruning.recovery.snapshot import Snapshot
+from pruning.recovery.training_state import TrainingSnapshot
+from pruning.run.bench import Bench
+from pruning.run.files import read_arrays, write_arrays, write_whole
+from pruning.run.setting import Setting
+from pruning.run.state import RunState
+from pruning.run.versions import versions
+from pruning.weights import read_weights
+
+_SCHEMA_VERSION = 1
+_KEPT = 2
+"""Checkpoints that stay: the last, and the one before in case the last is torn."""
+
+
+class Checkpoints:
+    """The directory of a run.
+
+    It holds `run.json`, what the run is; `models/`, the variables of candidates; and `checkpoints/`, the states.
+
+    Args:
+        directory: Made if it is not there.
+        setting: The run's.
+
+    Raises:
+        CheckpointError: The directory holds another run.
+    """
+
+    def __init__(self, directory: Path, setting: Setting) -> None:
+        self._setting = setting
+        self.shelf = directory / "models"
+        self._folder = directory / "checkpoints"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        identity, path = _identity(setting), directory / "run.json"
+        if path.exists():
+            _require_same(path, identity)
+        else:
+            write_whole(path, json.dumps(identity, indent=2).encode())
+        self._number = max((int(each.name) for each in self._whole_ones()), default=0)
+
+    def write(self, state: RunState, snapshot: Snapshot | TrainingSnapshot) -> None:
+        """Write a state, and remove all but the last two."""
+        self._number += 1
+        aside = self._folder / f"{self._number:06d}.tmp"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        write_arrays(aside / "arrays.npz", snapshot.arrays)
+        content = state.model_dump_json().encode()
+        write_whole(aside / "state.json", hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        os.rename(aside, self._folder / f"{self._number:06d}")
+        for old in self._whole_ones()[:-_KEPT]:
+            shutil.rmtree(old)
+
+    def resume(self, bench: Bench) -> tuple[RunState, ChannelGraph] | None:
+        """Return the last state that can be read, and its model; `None` if nothing is done yet.
+
+        Raises:
+            CheckpointError: There are checkpoints, and none can be read.
+        """
+        failure = None
+        for folder in reversed(self._whole_ones()):
+            try:
+                state, arrays = _state(folder / "state.json"), read_arrays(folder / "arrays.npz")
+            except CheckpointError as error:
+                failure = error
+                continue
+            snapshot = Snapshot.from_arrays(arrays)
+            if state.phase is not None:
+                bench.resumed = TrainingSnapshot.from_arrays(state.phase, arrays)
+                snapshot = Snapshot(snapshot.variables)  # The optimizer is the training's.
+            return state, bench.models.build(state.plan, snapshot)
+        if failure is not None:
+            raise failure
+        return None
+
+    def _whole_ones(self) -> list[Path]:
+        return sorted(each for each in self._folder.iterdir() if each.suffix != ".tmp")
+
+
+def _state(path: Path) -> RunState:
+    digest, _, content = (path.read_bytes() if path.is_file() else b"").partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise _unreadable("A checkpoint is damaged.", path)
+    try:
+        return RunState.model_validate_json(content)
+    except ValidationError as error:
+        raise CheckpointError(
+            "A checkpoint cannot be read.", field="checkpoint_directory", received=str(path)
+        ) from error
+
+
+def _unreadable(message: str, path: Path) -> CheckpointError:
+    return CheckpointError(
+        message,
+        field="checkpoint_directory",
+        received=str(path),
+        expected="the files as they were written",
+        hint="Start anew in an empty directory.",
+    )
+
+
+def _identity(setting: Setting) -> dict[str, Any]:
+    """Return what makes a run that run; a checkpoint of another one is refused."""
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "versions": versions(),
+        "model": {"architecture": setting.graph.fingerprint, "weights": _digest(_weights(setting))},
+        "pruning": json.loads(setting.spec.model_dump_json()),
+        "training": json.loads(setting.training.model_dump_json()),
+        "data": None if setting.data is None else _digest(_samples(setting)),
+    }
+
+
+def _weights(setting: Setting) -> list[np.ndarray]:
+    return [read_weights(variable) for variable in setting.graph.model.variables]
+
+
+def _samples(setting: Setting) -> list[np.ndarray]:
+    data = setting.data
+    parts = [] if data is None else [data.x_train, data.y_train, data.x_val, data.y_val, data.sample_weight_train]
+    return [array for part in parts for array in part.values()]
+
+
+def _digest(arrays: list[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _require_same(path: Path, identity: dict[str, Any]) -> None:
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable("The description of the run cannot be read.", path) from error
+    differing = [
+        f"{name} {before!r}, now {now!r}" for name, before, now in _differences(stored, identity) if before != now
+    ]
+    if differing:
+        raise CheckpointError(
+            "The directory holds the checkpoints of another run.",
+            field="checkpoint_directory",
+            received="; ".join(differing)[:500],
+            expected="the model, specs, data and versions that the run began with",
+            hint="Give them again, or an empty directory to start anew.",
+        )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """Return the leaves of two nested dicts side by side."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = dict.fromkeys([*before, *now])
+        return [
+            leaf
+            for key in names
+            for leaf in _differences(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [(name, before, now)]

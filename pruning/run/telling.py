@@ -1,0 +1,48 @@
+"""How far a run is, for those who wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pruning.progress import Phase, Progress
+from pruning.report import Step
+from pruning.run.setting import Setting
+from pruning.run.state import RunState
+from pruning.run.trials import num_trials_expected
+
+SCORING_UNITS = 0.9
+"""Of a prune that looks at data, which counts as one unit: the share that the looking takes."""
+PHASES: dict[Step, Phase] = {
+    "initial": "loading",
+    "training": "training",
+    "pruning": "pruning",
+    "fine-tuning": "fine-tuning",
+    "restoring": "pruning",
+    "post-training": "post-training",
+}
+
+
+def tell(setting: Setting, state: RunState, phase: Phase, units: float = 0.0, **details: Any) -> None:
+    """Say how far the run is.
+
+    Args:
+        setting: The run's.
+        state: Where it is.
+        phase: What is being done.
+        units: Work done since that state, in epochs.
+        details: Other fields of `Progress`.
+    """
+    fraction = 1.0 if phase == "saving" else min(1.0, (state.units + units) / max(_units(setting, state), 1.0))
+    count = setting.asked(state.trial).iterations.count if state.trials else None
+    setting.on_progress(Progress(phase, fraction, iteration=state.iteration, num_iterations=count, **details))
+
+
+def _units(setting: Setting, state: RunState) -> float:
+    """Return the whole work in epochs, as far as it can be foreseen; a prune counts as one."""
+    training = 0 if setting.recovery is None else setting.training.epochs
+    if not state.trials:
+        return training + 10.0
+    asked = setting.asked(state.trial)
+    num_iterations = max(asked.iterations.expected(), state.iteration or 0)
+    trial = num_iterations * (1 + asked.budget.fine_tuning_epochs) + asked.budget.post_training_epochs
+    return training + trial * max(num_trials_expected(setting), len(state.trials))
