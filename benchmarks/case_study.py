@@ -72,13 +72,13 @@ def main() -> None:
     measured = float(match.group(1)) if match else float("nan")
     table = Table("step", "iteration", "params", "MACs", "file bytes", "validation accuracy", "difference to masked")
     for step in report["steps"]:
-        figures = (step["params"], step["macs"], step["file_bytes"], round(step["metrics"]["accuracy"], 4))
+        figures = (step["params"], step["macs"], step["file_bytes"], round(step["metrics"]["val_accuracy"], 4))
         table.add_row(
             step["step"], *(str(value) for value in (step["iteration"], *figures, step["max_relative_difference"]))
         )
     console = Console(width=140)
     console.print(table)
-    reported = report["steps"][-1]["metrics"]["accuracy"]
+    reported = report["steps"][-1]["metrics"]["val_accuracy"]
     console.print(f"reported {reported:.4f}, measured from the downloaded file {measured:.4f}")
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps({"report": report, "measured_accuracy": measured}, indent=2))

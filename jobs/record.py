@@ -95,7 +95,9 @@ class JobRecord(_Frozen):
     started_at: Time | None = None
     finished_at: Time | None = None
     progress: Progress | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(
+        default={}, description="Latest figures: those of the validation set start with `val_`, of training are plain."
+    )
     error: JobError | None = None
     artifacts: tuple[ArtifactRecord, ...] = ()
 

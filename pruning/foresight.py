@@ -70,6 +70,7 @@ def foresee(
         data if looks_at_data(spec.criterion) else None,
         training=training.model_copy(update=_UNTRAINED),
         on_progress=on_progress,
+        is_timed=False,
     )
     left_out = () if spec.max_metric_drop is None else (_LEFT_OUT,)
     return Forecast(

@@ -27,6 +27,7 @@ from pruning.run.versions import versions
 from pruning.scoring.importance import require_data
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
+from pruning.timing import with_latency
 from pruning.training.data import Data
 
 History = dict[str, list[float]]
@@ -72,6 +73,7 @@ def prune(
     on_progress: OnProgress | None = None,
     notes: tuple[str, ...] = (),
     checkpoint_directory: str | Path | None = None,
+    is_timed: bool = True,
 ) -> PruningResult:
     """Make a smaller model: train if asked, prune and fine-tune in turns, post-train.
 
@@ -91,6 +93,7 @@ def prune(
         checkpoint_directory: Where to write the state of the run after every epoch and every step. If the directory
             holds a run of the same model, specs and data that was interrupted, it goes on from there and ends, on the
             same machine, with the same model as if it had not been.
+        is_timed: Whether the report tells how long one call of the original and of the delivered model takes.
 
     Returns:
         The result; its model has passed `verify` at each prune.
@@ -127,7 +130,9 @@ def prune(
     if setting.compiling is not None:
         setting.compiling.compile_for_delivery(graph.model)
     tell(setting, state, "saving")
-    return PruningResult(graph.model, state.plan, _report(setting, state), state.history, _candidates(bench, state))
+    report = _report(setting, state)
+    report = with_latency(report, functional, graph.model) if is_timed else report
+    return PruningResult(graph.model, state.plan, report, state.history, _candidates(bench, state))
 
 
 def _begun(bench: Bench, notes: tuple[str, ...]) -> tuple[RunState, ChannelGraph]:

@@ -21,7 +21,8 @@ class Progress:
         epoch: Epoch of this phase, from 1.
         num_epochs: Epochs of this phase.
         message: For people.
-        metrics: The latest figures by name.
+        metrics: The latest figures by name: those of the validation set start with `val_`, those of training are
+            plain; with them `params` and `macs` of a model that was measured.
     """
 
     phase: Phase

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pruning.figures import of_validation
 from pruning.plan import LayerPlan
-from pruning.spec import BaselineMethod, PruningSpec, TrainingSpec
+from pruning.spec import BaselineMethod, PruningSpec, Runtime, TrainingSpec
 
 Step = Literal["initial", "training", "pruning", "fine-tuning", "restoring", "post-training"]
 
@@ -31,6 +33,18 @@ class Repair(BaseModel):
     num_layers: int = Field(default=0, description="Kernels that were solved anew.")
 
 
+class CallTime(BaseModel):
+    """How long one call of a model takes on the machine that pruned it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    median_seconds: float = Field(description="Median of the timed calls.")
+    first_quartile_seconds: float = Field(description="A quarter of the calls took less.")
+    third_quartile_seconds: float = Field(description="A quarter of the calls took more.")
+    num_calls: int = Field(description="Calls that were timed.")
+    batch_size: int = Field(description="Samples in one call.")
+
+
 class StepReport(BaseModel):
     """The model after one step."""
 
@@ -42,10 +56,19 @@ class StepReport(BaseModel):
     params: int
     macs: int | None = Field(description="Multiply-accumulates for one sample; FLOPs are twice as many.")
     file_bytes: int = Field(description="Size as a .keras file without optimizer state.")
-    latency_seconds: float | None = Field(
-        default=None, description="Seconds for one call, where the spec has a target for it."
+    latency: dict[Runtime, CallTime] = Field(
+        default={},
+        description="Of the original, in the first row, and of the delivered model, in the last and the restoring one: "
+        "one call in Keras and in each runtime that the spec names, the two timed in turns.",
     )
-    metrics: dict[str, float] = Field(description="Loss and metrics on the validation set; empty without data.")
+    target_latency_seconds: float | None = Field(
+        default=None,
+        description="Where the spec has target_latency, what is compared with it: the median of one call as the target "
+        "has it; for a share, reckoned to the speed that the machine had when the original was first timed.",
+    )
+    metrics: dict[str, float] = Field(
+        description="Loss and metrics on the validation set, `val_loss` and so on; empty without data."
+    )
     seconds: float = Field(description="Time that the step took.")
     max_relative_difference: float | None = Field(
         default=None, description="Of a prune: the proof's largest difference to the masked original."
@@ -95,7 +118,7 @@ class PruningReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = Field(default=2, description="Version 1 is read, see `as_version_2`.")
     pruning: PruningSpec
     training: TrainingSpec
     steps: tuple[StepReport, ...]
@@ -118,6 +141,11 @@ class PruningReport(BaseModel):
     num_validation_samples: int = 0
     versions: dict[str, str] = Field(default={}, description="Of Python, Keras, its backend and this library.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_version_1(cls, report: Any) -> Any:
+        return as_version_2(report) if isinstance(report, Mapping) else report
+
     @property
     def before(self) -> StepReport:
         """The model as it came."""
@@ -127,3 +155,20 @@ class PruningReport(BaseModel):
     def after(self) -> StepReport:
         """The model as it is delivered."""
         return self.steps[-1]
+
+
+def as_version_2(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report, as JSON has it, in the words of version 2.
+
+    Version 1 gives figures of the validation set the names of those of training, and calls `target_latency_seconds`
+    `latency_seconds`.
+    """
+    if report.get("schema_version") != 1:
+        return dict(report)
+    return {**report, "schema_version": 2, "steps": [_step_of_version_1(step) for step in report["steps"]]}
+
+
+def _step_of_version_1(step: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in step.items() if name != "latency_seconds"}
+    metrics = of_validation(step.get("metrics") or {})
+    return {**kept, "metrics": metrics, "target_latency_seconds": step.get("latency_seconds")}

@@ -240,6 +240,11 @@ class PruningSpec(_Frozen):
     target_latency: Ratio | LatencyTarget | None = Field(
         default=None, description="Longest call of the model: a share of the original's time, or more exactly."
     )
+    runtimes: Annotated[list[Runtime], Field(max_length=5)] = Field(
+        default=[],
+        description="Where the report times the original and the delivered model, besides Keras and the runtime of "
+        "target_latency: the runtimes of these export formats.",
+    )
     max_filters_removed: Ratio | None = Field(
         default=None, description="Stop before a larger share of all prunable channels is removed."
     )
@@ -250,7 +255,9 @@ class PruningSpec(_Frozen):
         "worse than before pruning: 0.01 is one point of accuracy.",
     )
     metric: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
-        default=None, description="Which metric that is. Default: the first metric, or the loss if there is none."
+        default=None,
+        description="Which metric that is; `accuracy` and `val_accuracy` both mean that of the "
+        "validation set. Default: the first metric, or the loss if there is none.",
     )
     schedule: ScheduleLike = Field(
         default="constant",

@@ -30,6 +30,7 @@ class PruningOptions(TypedDict, total=False):
     target_macs: float | None
     target_file_bytes: float | None
     target_latency: float | dict[str, Any] | None
+    runtimes: list[str]
     max_filters_removed: float | None
     max_metric_drop: float | None
     metric: str | None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pruning.report import as_version_2
 from ridurre.conversations import OnEvent, download, require_file, submit, upload, wait
 from ridurre.errors import RidurreError
 from ridurre.objects import Job, Uploaded
@@ -25,7 +26,7 @@ class Pruned:
     Attributes:
         job: The finished job.
         path: The pruned model on this machine.
-        report: The contents of `report.json`.
+        report: The contents of `report.json`, a `pruning.report.PruningReport`.
     """
 
     job: Job
@@ -81,11 +82,13 @@ def dataset_of(data: Path | str | None) -> Flow[Uploaded | str | None]:
 
 
 def report_of(job_id: str) -> Flow[dict[str, Any]]:
-    """Fetch and read `report.json`, with its digest checked like any other artifact's."""
+    """Fetch and read `report.json`, with its digest checked like any other artifact's.
+
+    What an older worker wrote is put in today's words.
+    """
     with tempfile.TemporaryDirectory(prefix="ridurre-") as folder:
         path = yield from download(job_id, "report.json", Path(folder))
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return report
+        return as_version_2(json.loads(path.read_text(encoding="utf-8")))
 
 
 def default_target(model_path: Path) -> Path:

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.record import ArtifactRecord, Event, JobRecord
+from jobs.status import JobStatus
+from pruning.figures import VALIDATION
 
 JSON_FIELDS = ("name", "spec", "progress", "metrics", "error", "artifacts")
 TIME_FIELDS = ("created_at", "started_at", "finished_at")
 NUMBER_FIELDS = ("attempt", "version")
+SIZES = {"params", "macs", "file_bytes"}
 
 
 def compact_json(value: Any) -> str:
@@ -36,7 +39,16 @@ def job_from_hash(fields: Mapping[str, str] | Sequence[str]) -> JobRecord:
     values |= {name: json.loads(fields[name]) for name in JSON_FIELDS if name in fields}
     values |= {name: _time(fields[name]) for name in TIME_FIELDS if name in fields}
     values |= {name: int(fields[name]) for name in NUMBER_FIELDS}
+    if values["status"] == JobStatus.SUCCEEDED:
+        values["metrics"] = _named_as_now(values.get("metrics") or {})
     return JobRecord.model_validate(values)
+
+
+def _named_as_now(results: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures of a delivered model, all of the validation set; records once gave them without `val_`."""
+    if any(name.startswith(VALIDATION) for name in results):
+        return dict(results)
+    return {name if name in SIZES else VALIDATION + name: value for name, value in results.items()}
 
 
 def event_from_entry(entry_id: str, fields: Mapping[str, str]) -> Event:

@@ -46,7 +46,8 @@ class ExportResult:
             samples and outputs, on random and real input. On real input alone in int8, whose ranges are those of
             real input.
         tolerance: Largest difference that was accepted.
-        metrics: Loss and metrics of the file on labelled data; empty without.
+        metrics: Loss and metrics of the file on labelled data: on the validation set as `val_…`, or where there is
+            none on the training set by their plain names; empty without.
         model_metrics: The same of the model in Keras.
     """
 

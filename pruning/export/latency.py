@@ -24,7 +24,12 @@ LEAST_CALLS = 5
 
 
 def seconds_in_turns(
-    calls: Sequence[Callable[[], Any]], *, num_warmups: int, num_calls: int, max_seconds: float = math.inf
+    calls: Sequence[Callable[[], Any]],
+    *,
+    num_warmups: int,
+    num_calls: int,
+    max_seconds: float = math.inf,
+    least_calls: int = LEAST_CALLS,
 ) -> list[list[float]]:
     """Time several functions in turns, so that whatever else the machine does meets all of them alike.
 
@@ -32,7 +37,8 @@ def seconds_in_turns(
         calls: What to time.
         num_warmups: Calls of each before those that are timed.
         num_calls: Timed calls of each, at most.
-        max_seconds: No further round is started after this time, once `LEAST_CALLS` are timed.
+        max_seconds: No further round is started after this time, once the least calls are timed.
+        least_calls: Timed calls of each, at least.
 
     Returns:
         For each function its seconds, call by call.
@@ -41,7 +47,7 @@ def seconds_in_turns(
         call()
     times: list[list[float]] = [[] for _ in calls]
     end = time.perf_counter() + max_seconds
-    while len(times[0]) < num_calls and (len(times[0]) < LEAST_CALLS or time.perf_counter() < end):
+    while len(times[0]) < num_calls and (len(times[0]) < least_calls or time.perf_counter() < end):
         for call, seconds in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()

@@ -11,6 +11,7 @@ import numpy as np
 
 from pruning.errors import DataError, ExportError
 from pruning.export.base import Named, Runner
+from pruning.figures import of_validation
 from pruning.graph.models import inputs_by_name, outputs_by_name, require_graph
 from pruning.proof.random_inputs import flat_arrays, relative_difference
 from pruning.spec import TrainingSpec
@@ -51,7 +52,9 @@ class Parity:
         return max(relative_difference(left, right) for left, right in zip(expected, actual, strict=True))
 
     def metrics(self, data: Data) -> tuple[dict[str, float], dict[str, float]]:
-        """Return loss and metrics of the model and those of the file on the validation set, or else the training set.
+        """Return loss and metrics of the model and those of the file.
+
+        They are those of the validation set, as `val_…`, or where there is none those of the training set.
 
         Raises:
             SpecError: There is no loss: the model is not compiled, and the targets are no class labels.
@@ -67,7 +70,8 @@ class Parity:
             names = dict(zip(outputs_by_name(self._model), outputs, strict=True))
             wanted = _packed(self._model, [targets[name][: len(output)] for name, output in names.items()])
             figures = scorer.evaluate(outputs, wanted, batch_size=_BATCH_SIZE, verbose=0, return_dict=True)
-            return {name: float(np.mean(value)) for name, value in figures.items()}
+            means = {name: float(np.mean(value)) for name, value in figures.items()}
+            return of_validation(means) if data.x_val else means
 
         return score(self.run_model), score(self.run_file)
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pruning.errors import PruningError, TrainingError, first_line
+from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
@@ -50,9 +51,9 @@ class Recovery:
         self._data = data
 
     def evaluate(self, model: keras.Model) -> dict[str, float]:
-        """Return loss and metrics on the validation set; the model is compiled on the way."""
+        """Return loss and metrics on the validation set as `val_…`; the model is compiled on the way."""
         self._compiling.compile(model)
-        return self._evaluated(model, self._validation_batches(model))
+        return of_validation(self._evaluated(model, self._validation_batches(model)))
 
     def settle(self, model: keras.Model, freeze: Sequence[str] = ()) -> bool:
         """Measure the statistics of BatchNormalization anew, in place, and keep whichever are better.

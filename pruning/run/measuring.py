@@ -51,7 +51,7 @@ def measured(
         params=plan.params_after,
         macs=plan.macs_after,
         file_bytes=_file_bytes(setting, model),
-        latency_seconds=None if stopwatch is None else stopwatch.measure(model).seconds,
+        target_latency_seconds=None if stopwatch is None else stopwatch.measure(model).seconds,
         metrics=metrics,
         seconds=time.monotonic() - started,
         max_relative_difference=None if proof is None else proof.max_relative_difference,

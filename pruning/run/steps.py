@@ -23,7 +23,7 @@ from pruning.run.trial import BASE, Trial
 from pruning.run.trials import next_trial
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import looks_at_data
-from pruning.selection.drop import shortfall
+from pruning.selection.drop import far_apart
 from pruning.selection.iterations import MAX_ITERATIONS
 from pruning.selection.planning import plan_prune
 from pruning.surgery.cutting import kept_channels, prune_channels
@@ -163,7 +163,7 @@ def deliver(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunStat
         if chosen.candidate.name != state.at_work:
             state, graph = restored(bench, state, chosen)
         state = state.to("done", goal_met=chosen.candidate.meets_limits, because=verdict(setting, state, chosen))
-    return state.noted(*filter(None, [shortfall(setting.spec, state.reference, state.rows[-1].metrics)])), graph
+    return state.noted(*filter(None, [far_apart(setting.spec, state.reference, state.rows[-1].metrics)])), graph
 
 
 STEPS: dict[Stage, Move] = {

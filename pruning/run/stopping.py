@@ -43,7 +43,7 @@ def unmet(asked: Asked, row: StepReport) -> dict[str, float]:
         "target_params": row.params,
         "target_macs": row.macs or 0,
         "target_file_bytes": row.file_bytes,
-        "target_latency": row.latency_seconds or 0.0,
+        "target_latency": row.target_latency_seconds or 0.0,
     }
     return {
         name: left[name]

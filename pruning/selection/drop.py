@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from pruning.errors import InfeasibleError, SpecError
+from pruning.figures import VALIDATION
 from pruning.spec import PruningSpec
 
 _HIGHER_IS_BETTER = {"acc", "io_u", "binary_io_u", "mean_io_u", "one_hot_io_u", "one_hot_mean_io_u"}
@@ -16,7 +17,7 @@ _HIGHER_IS_BETTER = {"acc", "io_u", "binary_io_u", "mean_io_u", "one_hot_io_u", 
 
 
 _FAR = 0.05
-"""A drop of a metric that the report speaks of: five points of accuracy."""
+"""A difference that the report speaks of: five points of accuracy."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Drop:
     """A metric before pruning and after a prune.
 
     Attributes:
-        metric: Its name.
+        metric: Its name among the figures of the validation set, such as `val_accuracy`.
         before: Its value before the first prune.
         after: Its value after this prune and its fine-tuning.
         value: By how much it is worse; negative where it is better.
@@ -56,19 +57,19 @@ class WatchedMetric:
 
     Args:
         spec: Which one.
-        measured: Metrics of the model by name; empty without data.
+        measured: Figures of the validation set by name; empty without data.
 
     Raises:
         SpecError: There is no data, no such metric, or nobody says in which direction it is better.
     """
 
     def __init__(self, spec: PruningSpec, measured: Mapping[str, float]) -> None:
-        self.name = spec.metric or next((name for name in measured if not _is_loss(name)), "loss")
+        self.name = _watched(spec, measured)
         if self.name not in measured:
             raise SpecError(
                 "The model is not measured by this metric." if measured else "Without data no metric is measured.",
                 field="pruning.metric" if measured else "pruning.max_metric_drop",
-                received=self.name,
+                received=spec.metric or self.name,
                 expected=f"one of {', '.join(measured)}" if measured else "data to measure with",
                 hint="Name it in training.metrics." if measured else None,
             )
@@ -84,17 +85,24 @@ class WatchedMetric:
         return Drop(self.name, before[self.name], after[self.name], worse if self._higher_is_better else -worse)
 
 
-def shortfall(spec: PruningSpec, before: Mapping[str, float], after: Mapping[str, float]) -> str | None:
-    """Return a line for the report where a model is far below what it was before pruning, else `None`.
+def far_apart(spec: PruningSpec, before: Mapping[str, float], after: Mapping[str, float]) -> str | None:
+    """Return a line for the report where a model is far below or above what it was before pruning, else `None`.
 
-    Far is more than `max_metric_drop`, or five points of a share such as accuracy where that is not given.
+    Far below is more than `max_metric_drop`, or five points of a share such as accuracy where that is not given. Far
+    above are five points: such a gain comes of training that the model had lacked before.
     """
     if not before:
         return None
-    name = spec.metric or next((name for name in before if not _is_loss(name)), "loss")
-    if spec.max_metric_drop is None and not _is_share(name, before):
+    name = _watched(spec, before)
+    is_share = _is_share(name, before)
+    if spec.max_metric_drop is None and not is_share:
         return None
     drop = WatchedMetric(spec.model_copy(update={"metric": name}), before).drop(before, after)
+    if is_share and -drop.value > _FAR:
+        return (
+            f"the gain is that of training, not of pruning: {drop}; only a model that was trained to its end before "
+            "(epochs) shows what pruning costs"
+        )
     if not drop.value > (_FAR if spec.max_metric_drop is None else spec.max_metric_drop):
         return None
     return (
@@ -104,16 +112,23 @@ def shortfall(spec: PruningSpec, before: Mapping[str, float], after: Mapping[str
     )
 
 
+def _watched(spec: PruningSpec, measured: Mapping[str, float]) -> str:
+    """Return the name of the watched figure, which the spec may give with or without `val_`."""
+    if spec.metric is None:
+        return next((name for name in measured if not _is_loss(name)), f"{VALIDATION}loss")
+    return spec.metric if spec.metric in measured else VALIDATION + spec.metric
+
+
 def _is_share(name: str, measured: Mapping[str, float]) -> bool:
     return name.endswith(("accuracy", "acc")) and 0 <= measured.get(name, -1) <= 1
 
 
 def _is_loss(name: str) -> bool:
-    return name == "loss" or name.endswith("_loss")
+    return name.endswith("_loss")
 
 
 def _higher_is_better(name: str) -> bool:
-    """Tell by Keras's own word for each of its metrics, also for `<output>_<metric>` and `<metric>_<number>`."""
+    """Tell by Keras's own word for each of its metrics, also for `val_<output>_<metric>_<number>`."""
     words = re.sub(r"_\d+$", "", name).split("_")
     for start in range(len(words)):
         suffix = "_".join(words[start:])

@@ -89,6 +89,7 @@ PRUNING_FIELDS = {
     "target_macs": "target_macs",
     "target_file_bytes": "target_file_bytes",
     "target_latency": "target_latency",
+    "runtimes": "runtime",
     "max_filters_removed": "max_filters_removed",
     "max_metric_drop": "max_metric_drop",
     "scope": "scope",
@@ -119,6 +120,9 @@ class PruneOptions:
     target_macs: Annotated[float | None, Option(help="Most MACs left: a share such as 0.4, or a count.")] = None
     target_file_bytes: Annotated[float | None, Option(help="Largest file: a share, or bytes.")] = None
     target_latency: Annotated[float | None, Option(help="Longest call: a share of the original's time.")] = None
+    runtime: Annotated[
+        list[str] | None, Option(help="Time before and after there too: litert, onnx, …; may be repeated.")
+    ] = None
     max_filters_removed: Annotated[float | None, Option(help="Stop before more of all channels is removed.")] = None
     max_metric_drop: Annotated[
         float | None, Option(help="Go back to the last model at most so much worse, such as 0.01 of accuracy.")

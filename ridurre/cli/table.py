@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from pruning.figures import VALIDATION
 from ridurre.cli.literal import literal
 
 
@@ -17,18 +18,47 @@ def before_after(report: Mapping[str, Any]) -> Table:
     """
     before = [step for step in report["steps"] if step["step"] in ("initial", "training")][-1]
     after = report["steps"][-1]
-    table = Table(title="Before pruning and after", title_justify="left")
+    table = Table(title="Before pruning and after", title_justify="left", caption_justify="left")
     table.add_column("")
     for heading in ("before", "after", "change"):
         table.add_column(heading, justify="right")
     for label, key in (("parameters", "params"), ("MACs per sample", "macs"), ("file, bytes", "file_bytes")):
         table.add_row(label, _count(before.get(key)), _count(after.get(key)), _change(before.get(key), after.get(key)))
+    _add_latency(table, report["steps"][0].get("latency") or {}, after.get("latency") or {})
     metrics_before, metrics_after = before.get("metrics") or {}, after.get("metrics") or {}
     for name in dict.fromkeys([*metrics_before, *metrics_after]):
         first, last = metrics_before.get(name), metrics_after.get(name)
         difference = "" if first is None or last is None else f"{last - first:+.4f}"
-        table.add_row(literal(name), _figure(first), _figure(last), difference)
+        table.add_row(literal(spoken(name)), _figure(first), _figure(last), difference)
     return table
+
+
+def spoken(name: str) -> str:
+    """Return the name of a figure for people: `val accuracy` for `val_accuracy`."""
+    return f"val {name.removeprefix(VALIDATION)}" if name.startswith(VALIDATION) else name
+
+
+def _add_latency(table: Table, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Add a row for each runtime in which both models were timed."""
+    for runtime in [each for each in before if each in after]:
+        first, last = before[runtime], after[runtime]
+        table.add_row(literal(f"ms a call, {runtime}"), _milliseconds(first), _milliseconds(last), _longer(first, last))
+        table.caption = f"ms a call: median (middle half), both models in turns, batch size {first['batch_size']}"
+
+
+def _milliseconds(timed: Mapping[str, Any]) -> str:
+    first, median, third = (
+        f"{1000 * timed[f'{name}_seconds']:#.3g}".rstrip(".") for name in ("first_quartile", "median", "third_quartile")
+    )
+    return f"{median} ({first}-{third})"
+
+
+def _longer(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return by how much a call is longer, or that this is within the spread: the middle halves overlap."""
+    earlier, later = sorted((before, after), key=lambda timed: float(timed["median_seconds"]))
+    if earlier["third_quartile_seconds"] >= later["first_quartile_seconds"]:
+        return "within spread"
+    return f"{100 * (after['median_seconds'] / before['median_seconds'] - 1):+.1f} %"
 
 
 def _count(value: int | None) -> str:

@@ -37,7 +37,7 @@ DATASET = DatasetRecord(
 )
 SUCCEEDED = Outcome(
     JobStatus.SUCCEEDED,
-    metrics={"accuracy": 0.5},
+    metrics={"val_accuracy": 0.5},
     artifacts=(ArtifactRecord(name="plan.json", media_type="application/json", size_bytes=2, sha256="c" * 64),),
 )
 PROGRESS = Progress(phase="training", epoch=1, num_epochs=2, fraction=0.25, eta_seconds=3.5)

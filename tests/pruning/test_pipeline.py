@@ -12,6 +12,7 @@ from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, apply_plan, prune
 from pruning.errors import DataError, InfeasibleError, NothingToPruneError, SpecError, TrainingError
+from pruning.pipeline import PruningResult
 from pruning.progress import Progress
 from tests.pruning.models import blobs, residual, same, values
 from tests.strategies import randomise
@@ -33,6 +34,7 @@ def test_train_prune_fine_tune_and_post_train() -> None:
     ]  # fmt: skip
     assert set(result.history) == {"training", "fine-tuning 1", "fine-tuning 2", "post-training"}
     assert len(result.history["training"]["val_accuracy"]) == 1
+    _check_names(result, seen)
     assert same(before, values(model)), "the given model was changed"
     assert result.report.after.params == result.model.count_params() < result.report.before.params
     assert result.report.stopped_because == "all 2 iterations are done"
@@ -43,6 +45,22 @@ def test_train_prune_fine_tune_and_post_train() -> None:
     assert [row.params_after for row in first] == [row.params_before for row in second]
     assert [row.params_after for row in second] == [row.params_after for row in result.report.layers]
     _check_progress(seen)
+
+
+def _check_names(result: PruningResult, seen: list[Progress]) -> None:
+    """No figure of training has the name of one of the validation set, wherever the two are told."""
+    measured = {name for step in result.report.steps for name in step.metrics}
+    assert measured == {"val_loss", "val_accuracy"}
+    for figures in result.history.values():
+        assert {name for name in figures if not name.startswith("val_")} >= {"loss", "accuracy"}
+        assert {name for name in figures if name.startswith("val_")} == measured
+    after_steps = [progress.metrics for progress in seen if "params" in progress.metrics]
+    assert len(after_steps) == len(result.report.steps)
+    for told, step in zip(after_steps, result.report.steps, strict=True):
+        assert {name: told[name] for name in told if name not in ("params", "macs")} == step.metrics
+    last = [progress.metrics for progress in seen if progress.epoch and progress.phase == "post-training"][-1]
+    assert last["accuracy"] == result.history["post-training"]["accuracy"][-1]
+    assert last["val_accuracy"] == result.history["post-training"]["val_accuracy"][-1]
 
 
 def _check_progress(seen: list[Progress]) -> None:
@@ -62,7 +80,7 @@ def test_reported_metrics_are_those_of_the_delivered_model() -> None:
         training=TrainingSpec(batch_size=32),
     )  # fmt: skip
     accuracy = np.mean(np.argmax(result.model.predict(validation[0], verbose=0), axis=1) == validation[1])
-    assert result.report.after.metrics["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert result.report.after.metrics["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert isinstance(result.model.optimizer, keras.optimizers.SGD)
 
 
@@ -172,8 +190,8 @@ def test_the_last_model_within_the_metrics_drop_is_delivered() -> None:
     assert [step.step for step in result.report.steps][-2:] == ["pruning", "restoring"]
     tried, delivered = result.report.steps[-2:]
     assert tried.iteration == delivered.iteration + 1
-    assert trained.metrics["accuracy"] - tried.metrics["accuracy"] > 0.44
-    assert trained.metrics["accuracy"] - delivered.metrics["accuracy"] <= 0.44
+    assert trained.metrics["val_accuracy"] - tried.metrics["val_accuracy"] > 0.44
+    assert trained.metrics["val_accuracy"] - delivered.metrics["val_accuracy"] <= 0.44
     assert "max_metric_drop 0.44: accuracy went from" in result.report.stopped_because
     assert result.model.count_params() == delivered.params == result.plan.params_after
 
@@ -182,7 +200,7 @@ def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: p
     """What the first iterations cost the last ones win back."""
     accuracies = iter([0.9, 0.5, 0.6, 0.89])
     monkeypatch.setattr(
-        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)}
     )
     spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
     result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
@@ -193,7 +211,7 @@ def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: p
 def test_the_last_good_iteration_is_delivered_if_the_last_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = iter([0.9, 0.89, 0.6, 0.7, 0.89])
     monkeypatch.setattr(
-        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"loss": 1.0, "accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)}
     )
     spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
     result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
@@ -209,11 +227,12 @@ def test_where_each_prune_costs_too_much_the_nearest_candidate_is_delivered_and_
     training = TrainingSpec(epochs=8, fine_tuning_epochs=0, batch_size=16, learning_rate=0.05)
     result = prune(residual(compiled=True), spec, (blobs(), blobs(seed=1)), training=training)
     assert not result.goal_met
-    assert "max_metric_drop 0.01 missed: accuracy went from" in result.report.stopped_because
+    assert "max_metric_drop 0.01 missed: val_accuracy went from" in result.report.stopped_because
     (candidate,) = result.report.candidates
     assert candidate.name == result.report.delivered == "iteration-1"
     assert not candidate.meets_limits
-    assert candidate.drop is not None and candidate.drop > 0.01
+    assert candidate.drop is not None
+    assert candidate.drop > 0.01
 
 
 @pytest.mark.parametrize(("data", "metric", "field"), [(False, None, "max_metric_drop"), (True, "beauty", "metric")])
@@ -239,7 +258,7 @@ def test_several_inputs_and_outputs_by_name() -> None:
         {"loss": {"value": "mse", "kind": "sparse_categorical_crossentropy"}, "metrics": {"kind": ["accuracy"]}}
     )
     result = prune(model, PruningSpec(ratio=0.5), data, training=training)
-    assert "kind_accuracy" in result.report.after.metrics
+    assert "val_kind_accuracy" in result.report.after.metrics
     assert any("logits" in note for note in result.report.notes)
 
 
@@ -307,11 +326,11 @@ def test_an_adapted_normalization_is_measured_and_delivered_right(tmp_path: Path
     model.fit(images, labels, epochs=3, verbose=0)
     result = prune(model, PruningSpec(ratio=0.25), ((images, labels), (images, labels)))
     expected = model.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"]
-    assert result.report.before.metrics["accuracy"] == pytest.approx(expected)
+    assert result.report.before.metrics["val_accuracy"] == pytest.approx(expected)
     result.model.save(tmp_path / "small.keras")
     loaded = keras.saving.load_model(tmp_path / "small.keras")
     assert loaded.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"] == pytest.approx(
-        result.report.after.metrics["accuracy"]
+        result.report.after.metrics["val_accuracy"]
     )
 
 
@@ -331,7 +350,7 @@ def test_outputs_in_a_dict_are_named_by_its_keys() -> None:
     images, labels = blobs()
     data = (images, {"value": labels[:, None].astype("float32"), "kind": labels})
     training = TrainingSpec.model_validate({"loss": {"value": "mse", "kind": "sparse_categorical_crossentropy"}})
-    assert "loss" in prune(model, PruningSpec(ratio=0.5), data, training=training).report.after.metrics
+    assert "val_loss" in prune(model, PruningSpec(ratio=0.5), data, training=training).report.after.metrics
 
 
 @pytest.mark.parametrize(
@@ -355,7 +374,7 @@ def test_a_metric_for_each_class_is_reported_as_their_mean() -> None:
     images, labels = blobs()
     training = TrainingSpec.model_validate({"loss": "categorical_crossentropy", "metrics": ["F1Score"]})
     result = prune(residual(), PruningSpec(ratio=0.5), (images, labels), training=training)
-    assert 0 <= result.report.after.metrics["f1_score"] <= 1
+    assert 0 <= result.report.after.metrics["val_f1_score"] <= 1
 
 
 def _trained(optimizer: Any) -> keras.Model:

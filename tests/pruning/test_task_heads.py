@@ -132,7 +132,7 @@ def test_fine_tuning_brings_the_loss_back(task: Callable[[], tuple[keras.Model, 
     assert result.model.count_params() < 0.7 * model.count_params()
     assert verify(model, apply_plan(model, result.plan), result.plan).passed
 
-    before, pruned, tuned = (step.metrics["loss"] for step in result.report.steps)
+    before, pruned, tuned = (step.metrics["val_loss"] for step in result.report.steps)
     assert before < 0.5 * fitted.history["loss"][0]  # the network had learnt something
     assert pruned > 1.1 * before  # which the prune took from it
     assert tuned <= 1.1 * before

@@ -13,12 +13,34 @@ import httpx
 Handler = Callable[[httpx.Request], httpx.Response]
 
 JOB_ID = "job_1"
+
+
+def _latency(*milliseconds: float) -> dict[str, Any]:
+    names = ("first_quartile_seconds", "median_seconds", "third_quartile_seconds")
+    seconds = dict(zip(names, (each / 1000 for each in milliseconds), strict=True))
+    return {"latency": {"keras": {**seconds, "num_calls": 30, "batch_size": 1}}}
+
+
 REPORT = {
     "notes": ["the labels were one-hot encoded"],
-    "schema_version": 1,
+    "schema_version": 2,
     "steps": [
-        {"step": "initial", "params": 1000, "macs": 5000, "file_bytes": 9000, "metrics": {"accuracy": 0.5}},
-        {"step": "pruning", "params": 400, "macs": None, "file_bytes": 4000, "metrics": {"accuracy": 0.75}},
+        {
+            "step": "initial",
+            "params": 1000,
+            "macs": 5000,
+            "file_bytes": 9000,
+            "metrics": {"val_accuracy": 0.5},
+            **_latency(1, 2, 3),
+        },
+        {
+            "step": "pruning",
+            "params": 400,
+            "macs": None,
+            "file_bytes": 4000,
+            "metrics": {"val_accuracy": 0.75},
+            **_latency(0.25, 0.5, 0.75),
+        },
     ],
 }
 ARTIFACTS = {"pruned.keras": b"a smaller model" * 10_000, "report.json": json.dumps(REPORT).encode()}

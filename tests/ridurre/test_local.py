@@ -65,7 +65,7 @@ def test_paths_in_and_out(model_path: Path, data_path: Path, tmp_path: Path) -> 
         num_iterations=2,
     )
     assert keras.models.load_model(tmp_path / "small.keras").count_params() == result.report.after.params
-    assert "accuracy" in result.report.after.metrics
+    assert "val_accuracy" in result.report.after.metrics
     assert {"pruning", "fine-tuning", "saving"} <= set(phases)
 
 

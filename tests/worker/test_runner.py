@@ -75,7 +75,7 @@ def test_a_job_with_data(job: Job) -> None:
     report = PruningReport.model_validate_json((output / "report.json").read_text())
     plan = PruningPlan.model_validate_json((output / "plan.json").read_text())
     assert delivered.count_params() == plan.params_after == report.after.params == result["metrics"]["params"]
-    assert result["metrics"]["accuracy"] == report.after.metrics["accuracy"]
+    assert result["metrics"]["val_accuracy"] == report.after.metrics["val_accuracy"]
     assert result["metrics"]["file_bytes"] == (output / "pruned.keras").stat().st_size
     assert set(json.loads((output / "history.json").read_text())) == {"training", "fine-tuning 1"}
     lines = (job.directory / "events.jsonl").read_text().splitlines()
@@ -100,7 +100,7 @@ def test_a_built_in_dataset(job: Job) -> None:
     inputs = keras.Input((8, 8, 1))
     hidden = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(inputs))
     model = keras.Model(inputs, layers.Dense(10, activation="softmax")(hidden))
-    assert "accuracy" in job.run(model, digits=True)["metrics"]
+    assert "val_accuracy" in job.run(model, digits=True)["metrics"]
 
 
 def test_regression_targets_of_any_shape(job: Job) -> None:
@@ -108,7 +108,7 @@ def test_regression_targets_of_any_shape(job: Job) -> None:
     images, _ = blobs(32)
     data = {"x_train": images, "y_train": images[..., :2]}
     result = job.run(model, data, training={"loss": "huber", "metrics": ["mean_absolute_error"]})
-    assert {"loss", "mean_absolute_error"} <= set(result["metrics"])
+    assert {"val_loss", "val_mean_absolute_error"} <= set(result["metrics"])
 
 
 @pytest.mark.parametrize(

@@ -69,13 +69,13 @@ def trained() -> keras.Model:
 def test_stale_statistics_are_replaced_and_good_ones_kept() -> None:
     model = trained()
     recovers, norms = recovery(model), trained_normalizations(model)
-    good = recovers.evaluate(model)["accuracy"]
+    good = recovers.evaluate(model)["val_accuracy"]
     for norm in norms:
         norm.moving_mean.assign(norm.moving_mean + 20)
-    stale = recovers.evaluate(model)["accuracy"]
+    stale = recovers.evaluate(model)["val_accuracy"]
     assert recovers.settle(model)
     assert stale < good - 0.1
-    assert recovers.evaluate(model)["accuracy"] >= good - 0.05
+    assert recovers.evaluate(model)["val_accuracy"] >= good - 0.05
 
 
 def test_statistics_that_are_better_than_new_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,5 +119,5 @@ def test_every_model_after_training_is_measured_with_fresh_statistics(training: 
     spec = PruningSpec(criterion="l1_norm", ratio=0.1, include=["expand"])
     options = TrainingSpec.model_validate({"batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, **training})
     result = prune(model, spec, (blobs(200), blobs(100, seed=1)), training=options)
-    measured = {step.step: step.metrics["accuracy"] for step in result.report.steps if step.step != "initial"}
+    measured = {step.step: step.metrics["val_accuracy"] for step in result.report.steps if step.step != "initial"}
     assert all(accuracy > BETTER_THAN_CHANCE for accuracy in measured.values()), measured
