@@ -15,6 +15,7 @@ from pruning.catalog import EXPORT_FORMATS
 from ridurre.cli.exits import exit_codes
 from ridurre.cli.literal import literal
 from ridurre.cli.options import Model
+from ridurre.cli.table import spoken
 
 FORMAT_HELP = "  ".join(
     f"{name}{f' ({entry.suffix})' if entry.suffix else ''}: {entry.summary}" for name, entry in EXPORT_FORMATS.items()
@@ -56,7 +57,7 @@ def export(
             for heading in ("", "Keras", f"{format}, {precision}"):
                 table.add_column(heading, justify="right" if heading else "left")
             for name, value in result.metrics.items():
-                table.add_row(literal(name), f"{result.model_metrics[name]:.4f}", f"{value:.4f}")
+                table.add_row(literal(spoken(name)), f"{result.model_metrics[name]:.4f}", f"{value:.4f}")
             console.print(table)
         difference = f"largest relative difference {result.max_relative_difference:.1e}"
         console.print(literal(f"Wrote {out}: {result.num_bytes:,} bytes, {difference}"), soft_wrap=True)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 import redis
 
 from jobs.errors import StoreUnavailableError
+from jobs.status import JobStatus
+from jobs.stores.base import Outcome
 from jobs.stores.redis import RedisStore
 from tests.contracts.job_store import MODEL, PROGRESS, JobStoreContract, make_spec
 
@@ -26,6 +29,17 @@ def store(raw_redis: redis.Redis, redis_socket: Path) -> Iterator[RedisStore]:
 
 
 class TestRedisStore(JobStoreContract):
+    def test_results_of_before_are_read_as_figures_of_the_validation_set(self, store: RedisStore) -> None:
+        old = {"accuracy": 0.9, "loss": 0.3, "params": 5, "macs": 7, "file_bytes": 9}
+        renamed = {"val_accuracy": 0.9, "val_loss": 0.3, "params": 5, "macs": 7, "file_bytes": 9}
+        job, _ = store.create(make_spec())
+        claim = store.claim(job.id, 30)
+        assert claim is not None
+        store.update_progress(job.id, claim.fence, PROGRESS, old)
+        assert store.get(job.id).metrics == old  # those of training
+        store.finish(job.id, claim.fence, Outcome(JobStatus.SUCCEEDED, metrics=old))
+        assert store.get(job.id).metrics == renamed
+
     def test_nothing_is_left_of_a_deleted_job(self, store: RedisStore, raw_redis: redis.Redis) -> None:
         job, _ = store.create(make_spec(), "key")
         store.request_cancel(job.id)

@@ -13,6 +13,7 @@ from keras import layers
 from pruning import export_model
 from pruning.errors import DataError, ExportError, SpecError, VerificationError
 from pruning.export import median_seconds, runner
+from pruning.figures import of_validation
 from tests.contracts.export_format import ExportFormatContract, target
 from tests.pruning.models import blobs, residual
 from tests.strategies import randomise
@@ -101,14 +102,21 @@ def test_litert_in_lower_precision_reports_its_metrics_beside_those_of_the_model
         precision: export_model(trained, tmp_path / f"{precision}.tflite", "litert", precision=precision, data=data)
         for precision in ("float32", "float16", "int8")
     }
-    expected = trained.evaluate(*data[1], verbose=0, return_dict=True)
+    expected = of_validation(trained.evaluate(*data[1], verbose=0, return_dict=True))
     for result in results.values():
         assert result.max_relative_difference <= result.tolerance
         assert result.model_metrics == pytest.approx(expected, rel=1e-3)
         (outputs,) = runner(result.path, "litert")({"image": data[1][0]})
-        assert result.metrics["accuracy"] == pytest.approx(np.mean(outputs.argmax(axis=1) == data[1][1]), abs=1e-6)
+        assert result.metrics["val_accuracy"] == pytest.approx(np.mean(outputs.argmax(axis=1) == data[1][1]), abs=1e-6)
     assert max(results["float16"].num_bytes, results["int8"].num_bytes) < results["float32"].num_bytes
     assert results["int8"].max_relative_difference > results["float32"].max_relative_difference
+
+
+def test_without_validation_data_the_figures_are_those_of_the_training_set(
+    trained: keras.Model, tmp_path: Path
+) -> None:
+    result = export_model(trained, tmp_path / "model.keras", "keras", data=blobs(64))
+    assert set(result.metrics) == set(result.model_metrics) == {"loss", "accuracy"}
 
 
 @tensorflow_only

@@ -192,7 +192,7 @@ def test_the_last_model_within_the_metrics_drop_is_delivered() -> None:
     assert tried.iteration == delivered.iteration + 1
     assert trained.metrics["val_accuracy"] - tried.metrics["val_accuracy"] > 0.44
     assert trained.metrics["val_accuracy"] - delivered.metrics["val_accuracy"] <= 0.44
-    assert "max_metric_drop 0.44: accuracy went from" in result.report.stopped_because
+    assert "max_metric_drop 0.44: val_accuracy went from" in result.report.stopped_because
     assert result.model.count_params() == delivered.params == result.plan.params_after
 
 

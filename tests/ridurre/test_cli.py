@@ -64,10 +64,43 @@ def test_prune_ends_with_a_table_and_the_model(run: Run, model: Path, tmp_path: 
         "1,000",
         "400",
         "-60.0 %",
+        "val accuracy",
         "+0.2500",
+        "ms a call, keras",
+        "2.00 (1.00-3.00)",
+        "0.500 (0.250-0.750)",
+        "-75.0 %",
         "Note: the labels were one-hot",
     ):
         assert text in result.output
+
+
+def test_a_difference_of_latency_within_the_spread_is_none(run: Run, service: FakeService, model: Path) -> None:
+    report = json.loads(ARTIFACTS["report.json"])
+    report["steps"][-1]["latency"]["keras"]["third_quartile_seconds"] = 0.001
+    serve_report(service, report)
+    output = run("prune", model, "--ratio", "0.5").output
+    assert "within spread" in output
+    assert "-75.0 %" not in output
+
+
+def test_the_report_of_an_older_worker_is_shown(run: Run, service: FakeService, model: Path) -> None:
+    steps = [
+        {"step": step, "params": 9, "macs": 9, "file_bytes": 9, "metrics": {"accuracy": 0.25}}
+        for step in ("initial", "pruning")
+    ]
+    serve_report(service, {"schema_version": 1, "notes": [], "steps": steps})
+    result = run("prune", model, "--ratio", "0.5")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"val accuracy\W+0\.2500\W+0\.2500", result.output)
+    assert "ms a call" not in result.output
+
+
+def serve_report(service: FakeService, report: dict[str, Any]) -> None:
+    """Let the service have another report for its job."""
+    content = json.dumps(report).encode()
+    path = f"/v1/jobs/{JOB_ID}/artifacts/report.json"
+    service.answers["GET", path] = lambda _: httpx.Response(200, content=content, headers={"ETag": etag(content)})
 
 
 def test_options_become_fields_of_the_spec(run: Run, service: FakeService, model: Path) -> None:
