@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from pruning.errors import first_line
 from pruning.export.latency import inputs_for, open_copy, seconds_in_turns
@@ -100,13 +102,22 @@ def _timed_in(runtime: Runtime, models: Sequence[keras.Model], batch_size: int) 
 
 @contextmanager
 def _states_restored(models: Sequence[keras.Model]) -> Iterator[None]:
-    """Leave no trace of random inputs in the states of recurrent layers, which a call moves on."""
-    states = [(variable, read_weights(variable)) for model in models for variable in model.non_trainable_variables]
+    """Leave no trace of random inputs in what a call moves on, such as the states of recurrent layers."""
+    moved = [variable for model in models for variable in [*model.non_trainable_variables, *_recurrent_states(model)]]
+    states = [(variable, np.array(read_weights(variable))) for variable in moved]
     try:
         yield
     finally:
         for variable, value in states:
             variable.assign(value)
+
+
+def _recurrent_states(model: keras.Model) -> list[Any]:
+    """Return variables that Keras does not count among those of the model."""
+    layers = model._flatten_layers(include_self=False)
+    return [
+        state for layer in layers for state in keras.tree.flatten(getattr(layer, "states", None)) if state is not None
+    ]
 
 
 def _call_time(seconds: list[float], batch_size: int) -> CallTime:
