@@ -78,7 +78,7 @@ def test_the_reported_accuracy_is_that_of_the_downloaded_file(client: ridurre.Cl
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     accuracy = float(re.search(r"accuracy ([\d.]+)", printed).group(1))  # type: ignore[union-attr]
-    assert accuracy == pytest.approx(steps[-1]["metrics"]["accuracy"], abs=0.001)
+    assert accuracy == pytest.approx(steps[-1]["metrics"]["val_accuracy"], abs=0.001)
     plan = PruningPlan.model_validate_json((tmp_path / "plan.json").read_text())
     shapes = [variable.shape for variable in apply_plan(residual(), plan).weights]
     assert shapes == [variable.shape for variable in load_model(tmp_path / "pruned.keras").weights]
