@@ -19,7 +19,7 @@ def judged(phase: Phase, state: TrainingState, figures: dict[str, float]) -> Tra
     Args:
         phase: What is watched.
         state: With that epoch counted already; with none, the model is judged that the phase began with.
-        figures: Of the validation set, by name.
+        figures: By name; those of the validation set start with `val_`.
     """
     if phase.watched is None:
         return state

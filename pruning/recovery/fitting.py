@@ -142,7 +142,7 @@ class Recovery:
             resumed.snapshot.into(trained)
             watch.go_on(resumed)
         elif phase.watched is not None:
-            watch.begin(trained, self._evaluated(trained, validation))
+            watch.begin(trained, of_validation(self._evaluated(trained, validation)))
         first = watch.state.epochs
         schedule = Schedule(self._training, self._compiling.learning_rate, phase, len(batches), first)
         if not watch.state.is_over and first < phase.num_epochs:
@@ -159,11 +159,10 @@ class Recovery:
         """Go back to the best epoch of a phase, unless the last one is as good once its statistics are settled."""
         if phase.watched is None or watch.best is None or watch.state.best_epoch == watch.state.epochs:
             return
-        last, value = Snapshot.of(model), self._evaluated(model, self._validation_batches(model))[phase.watched.name]
+        last, value = Snapshot.of(model), self.evaluate(model)[phase.watched.name]
         assign(model.variables, watch.best)
         self.settle(model)
-        best = self._evaluated(model, self._validation_batches(model))[phase.watched.name]
-        if not phase.watched.is_better(best, value):
+        if not phase.watched.is_better(self.evaluate(model)[phase.watched.name], value):
             assign(model.variables, last.variables)
 
     def _training_batches(self, model: keras.Model, seed: int, first_epoch: int = 0) -> Batches:

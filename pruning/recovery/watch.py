@@ -67,9 +67,8 @@ class Watch(keras.callbacks.Callback):
         figures = _figures(logs)
         _require_finite(figures, epoch + 1)
         history = {name: [*self.state.history.get(name, []), value] for name, value in figures.items()}
-        validation = {name.removeprefix("val_"): value for name, value in figures.items() if name.startswith("val_")}
         self.state = judged(
-            self._phase, self.state.model_copy(update={"epochs": epoch + 1, "history": history}), validation
+            self._phase, self.state.model_copy(update={"epochs": epoch + 1, "history": history}), figures
         )
         if self.state.best_epoch == self.state.epochs:
             self.best = Snapshot.of(self.model).variables

@@ -200,7 +200,8 @@ def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: p
     """What the first iterations cost the last ones win back."""
     accuracies = iter([0.9, 0.5, 0.6, 0.89])
     monkeypatch.setattr(
-        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate",
+        lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)},
     )
     spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
     result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
@@ -211,7 +212,8 @@ def test_a_fixed_number_of_iterations_is_judged_by_what_comes_out(monkeypatch: p
 def test_the_last_good_iteration_is_delivered_if_the_last_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = iter([0.9, 0.89, 0.6, 0.7, 0.89])
     monkeypatch.setattr(
-        "pruning.recovery.fitting.Recovery.evaluate", lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate",
+        lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)},
     )
     spec = PruningSpec(criterion="l1_norm", target_params=0.5, num_iterations=3, max_metric_drop=0.02)
     result = prune(residual(compiled=True), spec, blobs(), training=TrainingSpec(fine_tuning_epochs=0))
