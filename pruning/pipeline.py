@@ -12,6 +12,7 @@ import keras
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
 from pruning.progress import OnProgress
+from pruning.recovery.objective import check_objective
 from pruning.recovery.snapshot import Snapshot
 from pruning.report import PruningReport
 from pruning.run.bench import Bench
@@ -115,6 +116,7 @@ def prune(
     functional = as_functional(model)
     if functional is not model:
         notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
+    check_objective(functional, training, has_data=data is not None)
     on_progress = on_progress or (lambda progress: None)
     setting = Setting.of(functional, spec, training, None if data is None else Data.of(data), on_progress)
     checkpoints = None if checkpoint_directory is None else Checkpoints(Path(checkpoint_directory), setting)

@@ -421,6 +421,36 @@ class NamedOptions(_Frozen):
 KerasName = Annotated[str, Field(min_length=1, max_length=64)] | NamedOptions
 
 
+class Distillation(_Frozen):
+    """Training a pruned model towards the outputs of the one before the first prune, which sees the same batches.
+
+    The loss is `(1 - weight)` times the usual one and `weight` times the distance of the outputs: for classes the
+    divergence of the probabilities at a temperature, times its square; for other outputs the mean squared difference.
+    """
+
+    weight: float = Field(default=0.5, ge=0, le=1, description="Share of the distance to the outputs in the loss.")
+    temperature: float = Field(
+        default=4.0, gt=0, le=100, description="Probabilities of classes are compared after division of logits by this."
+    )
+    features: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the distance to what layers with weights make, where it has the original's shape still: "
+        "the mean over the layers of the squared difference over the original's mean square.",
+    )
+
+
+class Sparsity(_Frozen):
+    """Making weights of some channels small before the first prune, so that it costs less to remove them."""
+
+    kind: Literal["batch_norm", "group_norm"] = Field(
+        default="group_norm",
+        description="batch_norm adds the absolute factors (gamma) of BatchNormalization to the loss; group_norm half "
+        "the squares of all weights that go with a channel, those of weaker channels up to 16 times.",
+    )
+    strength: float = Field(default=1e-4, gt=0, description="What is added is multiplied by this.")
+
+
 class TrainingSpec(_Frozen):
     """How to train, fine-tune and post-train.
 
@@ -459,8 +489,41 @@ class TrainingSpec(_Frozen):
         "much for each class.",
     )
     max_train_samples: int | None = Field(default=None, ge=1, description="Train on a random subset of this size.")
+    distillation: Distillation | None = Field(
+        default=None, description="After the first prune, learn from the model before it as well."
+    )
+    sparsity: Sparsity | None = Field(
+        default=None, description="In the epochs before the first prune, make channels that will be removed weaker."
+    )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Measure and deliver averages of the weights over the steps of each phase; the momentum grows to "
+        "this, such as 0.999.",
+    )
     mixed_precision: bool = Field(default=False, description="Train in bfloat16 (CPU, TPU) or float16 (GPU).")
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _check_phases(self) -> TrainingSpec:
+        if self.sparsity is not None and not self.epochs:
+            raise PydanticCustomError(
+                "sparsity",
+                "channels become weaker in the epochs before the first prune, and there are none",
+                {"field": "epochs", "expected": "at least 1 epoch", "hint": "Set epochs, or leave sparsity out."},
+            )
+        if self.distillation is not None and not (self.fine_tuning_epochs or self.post_training_epochs):
+            raise PydanticCustomError(
+                "distillation",
+                "a pruned model learns in the epochs after a prune, and there are none",
+                {
+                    "field": "fine_tuning_epochs",
+                    "expected": "at least 1 epoch of fine-tuning or post-training",
+                    "hint": "Set fine_tuning_epochs, or leave distillation out.",
+                },
+            )
+        return self
 
 
 Spec = TypeVar("Spec", PruningSpec, TrainingSpec)

@@ -13,7 +13,9 @@ from pruning.errors import PruningError, TrainingError, first_line
 from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
+from pruning.recovery.averaging import Averages
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
+from pruning.recovery.objective import Aims, with_objective
 from pruning.recovery.phase import Phase
 from pruning.recovery.repair import repair
 from pruning.recovery.schedule import Schedule
@@ -43,9 +45,13 @@ class Recovery:
         training: How to train.
         compiling: What to compile with.
         data: Data that fits the model, with a validation set.
+
+    Attributes:
+        aims: What the next phase has at hand besides the data.
     """
 
     def __init__(self, training: TrainingSpec, compiling: Compiling, data: Data) -> None:
+        self.aims = Aims()
         self._training = training
         self._compiling = compiling
         self._data = data
@@ -138,9 +144,12 @@ class Recovery:
         batches = self._training_batches(model, phase.seed, 0 if resumed is None else resumed.state.epochs)
         validation = self._validation_batches(model)
         watch = Watch(phase, len(batches), on_epoch, on_checkpoint)
+        averages: Averages | None = getattr(trained, "averages", None)
         if resumed is not None:
             resumed.snapshot.into(trained)
             watch.go_on(resumed)
+            if averages is not None and resumed.averages is not None:
+                averages.restore(resumed.averages)
         elif phase.watched is not None:
             watch.begin(trained, of_validation(self._evaluated(trained, validation)))
         first = watch.state.epochs
@@ -148,6 +157,8 @@ class Recovery:
         if not watch.state.is_over and first < phase.num_epochs:
             fit = {"validation_data": validation, "epochs": phase.num_epochs, "verbose": 0, "shuffle": False}
             _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], initial_epoch=first, **fit), watch)
+        elif averages is not None:
+            averages.swap(averages.values())
         if trained is not model:
             assign(model.variables, [read_weights(variable) for variable in trained.variables])
             self._compiling.compile(model, trained.optimizer, trained.variables)
@@ -191,6 +202,10 @@ class Recovery:
         )
 
     def _fitted(self, model: keras.Model) -> keras.Model:
+        """Return what to train in place of a model, with variables in the order of the model's."""
+        return with_objective(self._in_precision(model), self._training, self._compiling, self.aims)
+
+    def _in_precision(self, model: keras.Model) -> keras.Model:
         """Return the model itself, or with mixed precision a copy that computes in half precision.
 
         The last layers stay in full precision, so that the loss does not overflow.

@@ -30,19 +30,24 @@ class TrainingSnapshot:
         state: How far the training is.
         snapshot: Variables of model and optimizer after the last epoch.
         best: The model's variables after the best epoch; `None` where none is watched for.
+        averages: The state of averages of the weights; `None` without.
     """
 
     state: TrainingState
     snapshot: Snapshot
     best: list[np.ndarray] | None = None
+    averages: list[np.ndarray] | None = None
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """All variables as arrays by name, for a file."""
-        best = {} if self.best is None else {f"best.{place}": array for place, array in enumerate(self.best)}
-        return self.snapshot.arrays | best
+        named = self.snapshot.arrays
+        for prefix, arrays in (("best", self.best), ("averages", self.averages)):
+            named |= {f"{prefix}.{place}": array for place, array in enumerate(arrays or [])}
+        return named
 
     @classmethod
     def from_arrays(cls, state: TrainingState, named: dict[str, np.ndarray]) -> TrainingSnapshot:
         """Return the snapshot that `arrays` came from."""
-        return cls(state, Snapshot.from_arrays(named), numbered(named, "best") or None)
+        best, averages = numbered(named, "best"), numbered(named, "averages")
+        return cls(state, Snapshot.from_arrays(named), best or None, averages or None)

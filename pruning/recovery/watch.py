@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from pruning.errors import TrainingError
+from pruning.recovery.averaging import Averages
 from pruning.recovery.early_stopping import judged
 from pruning.recovery.phase import Phase
 from pruning.recovery.snapshot import Snapshot
@@ -71,16 +72,30 @@ class Watch(keras.callbacks.Callback):
             self._phase, self.state.model_copy(update={"epochs": epoch + 1, "history": history}), figures
         )
         if self.state.best_epoch == self.state.epochs:
-            self.best = Snapshot.of(self.model).variables
+            self.best = self._as_measured()
         self.model.stop_training = self.state.is_over
         if self._on_checkpoint is not None:
-            # On JAX the variables are those of the epoch only now that all callbacks may look.
             self._guarded(self._checkpoint)
         self._tell(self.state.epochs, self.state.epochs, figures)
 
     def _checkpoint(self) -> None:
         assert self._on_checkpoint is not None
-        self._on_checkpoint(TrainingSnapshot(self.state, Snapshot.of(self.model), self.best))
+        averages = self._averages()
+        state = None if averages is None else averages.state()
+        self._on_checkpoint(TrainingSnapshot(self.state, Snapshot.of(self.model), self.best, state))
+
+    def _averages(self) -> Averages | None:
+        return getattr(self.model, "averages", None)
+
+    def _as_measured(self) -> list[np.ndarray]:
+        """Return the variables that were measured: the averages, where weights are averaged."""
+        averages = self._averages()
+        if averages is None:
+            return Snapshot.of(self.model).variables
+        raw = averages.swap(averages.values())
+        measured = Snapshot.of(self.model).variables
+        averages.swap(raw)
+        return measured
 
     def _tell(self, epoch: int, done: float, figures: dict[str, float]) -> None:
         self._told = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pruning.graph.groups import ChannelGraph
+from pruning.recovery.objective import Aims
 from pruning.recovery.phase import Phase
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.report import Step
@@ -12,6 +13,7 @@ from pruning.run.bench import Bench
 from pruning.run.measuring import measured
 from pruning.run.state import RunState
 from pruning.run.telling import PHASES, tell
+from pruning.selection.bounds import shrinking
 from pruning.training.freezing import frozen
 
 
@@ -38,6 +40,7 @@ def trained(bench: Bench, state: RunState, graph: ChannelGraph, step: Step, phas
         if save is not None:
             save(state.model_copy(update={"phase": snapshot.state}), snapshot)
 
+    setting.recovery.aims = _aims(bench, state, step)
     with frozen(graph.model, setting.spec.freeze):
         done = setting.recovery.train(
             graph.model,
@@ -49,3 +52,13 @@ def trained(bench: Bench, state: RunState, graph: ChannelGraph, step: Step, phas
     history = {**state.history, phase.name: done.history}
     state = state.model_copy(update={"phase": None, "history": history, "units": state.units + phase.num_epochs})
     return measured(setting, state, graph, step, started)
+
+
+def _aims(bench: Bench, state: RunState, step: Step) -> Aims:
+    """Return what a phase has at hand besides the data; a baseline from scratch has nothing."""
+    setting = bench.setting
+    if step == "training":
+        return Aims(sparse_groups=shrinking(setting.graph, setting.spec))
+    if setting.training.distillation is None or state.trial.baseline == "from_scratch":
+        return Aims()
+    return Aims(bench.models.teacher(state))

@@ -28,6 +28,7 @@ class Models:
     def __init__(self, setting: Setting, shelf: Shelf) -> None:
         self._setting = setting
         self._shelf = shelf
+        self._teacher: keras.Model | None = None
 
     def whole(self, spec: PruningSpec | None = None) -> PruningPlan:
         """Return the plan that takes nothing, by the criterion of a spec: that of the run, if not given."""
@@ -52,6 +53,12 @@ class Models:
     def get(self, name: str, state: RunState) -> ChannelGraph:
         """Return a model that was kept."""
         return self.build(self.whole() if name == BASE else state.named(name).plan, self._shelf.get(name))
+
+    def teacher(self, state: RunState) -> keras.Model:
+        """Return the model before the first prune, built once."""
+        if self._teacher is None:
+            self._teacher = self.get(BASE, state).model
+        return self._teacher
 
     def from_scratch(self, plan: PruningPlan, seed: int) -> ChannelGraph:
         """Return what a plan leaves of the original, with weights drawn anew and an optimizer without a past."""

@@ -77,6 +77,15 @@ def bounds(
     return made
 
 
+def shrinking(graph: ChannelGraph, spec: PruningSpec) -> tuple[str, ...]:
+    """Return the names of the groups that a spec lets lose channels."""
+    return tuple(
+        bound.group.name
+        for bound in bounds(graph, spec)
+        if bound.ratio != 0 and bound.narrowest < bound.group.num_channels
+    )
+
+
 def require_prunable(graph: ChannelGraph, spec: PruningSpec) -> None:
     """Check that there is something to remove.
 

@@ -106,8 +106,9 @@ class Compiling:
             count; losses of shape `(num_samples,)`, summed over the outputs by their weights. What a mask takes
             away does not count.
         """
-        losses = [each and loss_object(each) for each in self._by_output(built(self._loss, "training.loss"), None)]
-        weights = self._by_output(self._arguments().get("loss_weights"), 1.0)
+        pairs = self.output_losses()
+        losses = [None if loss is None else loss_object(loss) for loss, _ in pairs]
+        weights = [weight for _, weight in pairs]
         masked = [index for index, tensor in enumerate(self._outputs.values()) if mask_of(tensor) is not None]
 
         def compute(targets: list[Any], outputs: list[Any]) -> Any:
@@ -121,6 +122,15 @@ class Compiling:
             )
 
         return compute
+
+    def output_losses(self) -> list[tuple[Any, float]]:
+        """Return the loss of each output, `None` where it has none, and what it counts, in the order of the outputs.
+
+        A loss is a name, a function or an object, as Keras takes it.
+        """
+        losses = self._by_output(built(self._loss, "training.loss"), None)
+        weights = self._by_output(self._arguments().get("loss_weights"), 1.0)
+        return list(zip(losses, weights, strict=True))
 
     def _by_output(self, values: Any, missing: Any) -> list[Any]:
         """Return one value for each output of what Keras takes: one for all, a list, or some by name."""

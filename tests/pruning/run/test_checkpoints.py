@@ -10,6 +10,7 @@ import pytest
 from tests.pruning.run.runs import assert_same, count_checkpoints, interrupted_after, run
 
 ITERATED = {"criterion": "kmeans", "ratio": 0.25, "num_iterations": 2}
+AUTOMATIC = {"fine_tuning_epochs": "auto", "learning_rate": 0.03, "ema": 0.9, "distillation": {"features": 0.1}}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "iterations": (ITERATED, {}),
     "mixed precision": ({"ratio": 0.25, "freeze": ["first"]}, {"mixed_precision": True}),
