@@ -28,8 +28,8 @@ from rich.table import Table
 from benchmarks.apart import machine
 from benchmarks.images import Images
 from benchmarks.recipes import accuracy, l1_cosine
-from benchmarks.rivals import METHODS, RECIPE, Base, Case
-from pruning import PruningSpec, load_model, make_plan
+from benchmarks.rivals import METHODS, RECIPE, TRAINING, Base, Case
+from pruning import PruningError, PruningSpec, load_model, make_plan
 
 Row = dict[str, Any]
 
@@ -45,6 +45,12 @@ SETTINGS: dict[str, dict[str, float]] = {
 OURS: dict[str, Any] = {"criterion": "l2_norm", "num_iterations": 1}
 """What is asked of the library, besides the setting."""
 
+TRAININGS: dict[str, Row] = {"tuned": TRAINING, "default": {name: TRAINING[name] for name in ("loss", "metrics")}}
+"""How the library fine-tunes: as the recipe does, or with its own defaults."""
+
+EPOCHS = {None: 15, "budget": 0, "criteria": 6, "iterations": 12}
+"""By study, what is spent in all; the budgets have their own."""
+
 BUDGETS = (1, 3, 6, 10, 15, 30)
 ITERATIONS = (1, 2, 4)
 CRITERIA: dict[str, dict[str, Any]] = {
@@ -52,7 +58,7 @@ CRITERIA: dict[str, dict[str, Any]] = {
 } | {
     "taylor": {"criterion": "taylor"},
     "taylor, global": {"criterion": "taylor", "scope": "global"},
-    "taylor, global, per MAC": {"criterion": "taylor", "scope": "global", "importance_per": "mac"},
+    "taylor, global, per param": {"criterion": "taylor", "scope": "global", "importance_per": "param"},
     "jacobian": {"criterion": "jacobian"},
     "jacobian, global": {"criterion": "jacobian", "scope": "global"},
     "reconstruction": {"criterion": "reconstruction"},
@@ -69,15 +75,21 @@ def main() -> None:
     keys = {case.name: key(case, base) for case in cases}
     rows = {row["name"]: row for row in read(arguments.resume_json) if row.get("key") == keys.get(row["name"])}
     if arguments.jobs > 1:
-        rows |= {row["name"]: row for row in in_jobs(arguments)}
+        rows |= {row["name"]: row for row in in_jobs(arguments, list(rows.values()))}
     else:
         first, step = arguments.shard
         for case in [case for case in cases if case.name not in rows][first::step]:
-            rows[case.name] = row = {"name": case.name, "key": keys[case.name], **measured(case, base)}
+            try:
+                rows[case.name] = {"name": case.name, "key": keys[case.name], **measured(case, base)}
+            except PruningError as error:  # One row must not cost the others.
+                Console(width=160).print(f"{case.name} failed: {type(error).__name__}: {error}", markup=False)
+                continue
             write(arguments.json, rows.values())
-            Console(width=160).print(case.name, f"{row['validation']:.4f}", f"{row['seconds']:.0f} s")
+            figures = f"{rows[case.name]['validation']:.4f}, {rows[case.name]['seconds']:.0f} s"
+            Console(width=160).print(f"{case.name}: {figures}", markup=False)
     write(arguments.json, rows.values())
-    show([rows[name] for name in keys if name in rows])
+    if arguments.shard[1] == 1:
+        show([rows[name] for name in keys if name in rows])
     if missing := [name for name in keys if name not in rows and arguments.shard[1] == 1]:
         raise SystemExit(f"not measured: {'; '.join(missing)}")
 
@@ -91,7 +103,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="*", choices=list(METHODS), default=list(METHODS), metavar="NAME")
     parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=15, help="of fine-tuning, in all")
+    parser.add_argument("--epochs", type=int, help="of fine-tuning, in all; 15, or fewer in a study")
+    parser.add_argument("--training", choices=list(TRAININGS), default="tuned", help="of what the library prunes")
     parser.add_argument("--samples", type=int, help="training images; all if not given")
     parser.add_argument("--validation", type=int, help="validation images, and test images; all if not given")
     parser.add_argument("--study", choices=list(STUDIES), help="compare options of the library instead of methods")
@@ -99,13 +112,23 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("FIRST", "STEP"), help="of the cases")
     parser.add_argument("--json", type=Path, default=Path("var/cifar10.json"))
     parser.add_argument("--resume-json", type=Path, nargs="*", default=[], help="files whose rows are not made again")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.epochs = arguments.epochs or EPOCHS[arguments.study]
+    return arguments
 
 
 def comparison(arguments: argparse.Namespace) -> list[Case]:
     """Return the cases that compare methods."""
     return [
-        Case(method, setting, SETTINGS[setting], arguments.epochs, seed, pruning=OURS if method == "ours" else {})
+        Case(
+            method,
+            setting,
+            SETTINGS[setting],
+            arguments.epochs,
+            seed,
+            pruning=OURS if method == "ours" else {},
+            training=TRAININGS[arguments.training],
+        )
         for setting in arguments.settings
         for method in arguments.methods
         for seed in arguments.seeds
@@ -115,7 +138,17 @@ def comparison(arguments: argparse.Namespace) -> list[Case]:
 def study(arguments: argparse.Namespace) -> list[Case]:
     """Return the cases of a study of the library's options, none of which sees the test images."""
     return [
-        Case("ours", setting, SETTINGS[setting], epochs, seed, label, {**OURS, **pruning}, is_final=False)
+        Case(
+            "ours",
+            setting,
+            SETTINGS[setting],
+            epochs,
+            seed,
+            label,
+            {**OURS, **pruning},
+            TRAININGS[arguments.training],
+            is_final=False,
+        )
         for setting in arguments.settings
         for label, epochs, pruning in STUDIES[arguments.study](arguments.epochs)
         for seed in arguments.seeds
@@ -152,19 +185,21 @@ def key(case: Case, base: Base) -> Row:
     return kept
 
 
-def in_jobs(arguments: argparse.Namespace) -> Iterable[Row]:
+def in_jobs(arguments: argparse.Namespace, known: list[Row]) -> list[Row]:
     """Share the cases among processes, and return the rows of all that were finished; they are written on the way."""
     parts = [arguments.cache / f"{arguments.json.stem}.{index}.json" for index in range(arguments.jobs)]
+    resumed = arguments.cache / f"{arguments.json.stem}.known.json"  # All must see the same, to share the rest.
+    write(resumed, known)
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     processes = []
     for index, part in enumerate(parts):
         part.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "benchmarks.cifar10", *sys.argv[1:], "--jobs", "1"]
-        command += ["--shard", str(index), str(arguments.jobs), "--json", str(part)]
+        command = [sys.executable, "-m", "benchmarks.cifar10", *sys.argv[1:], "--jobs", "1", "--json", str(part)]
+        command += ["--resume-json", str(resumed), "--shard", str(index), str(arguments.jobs)]
         processes.append(subprocess.Popen(command, env=environment))
     while any(process.poll() is None for process in processes):
         time.sleep(2)
-        write(arguments.json, read(part for part in parts if part.exists()))
+        write(arguments.json, known + read(part for part in parts if part.exists()))
     return read(part for part in parts if part.exists())
 
 

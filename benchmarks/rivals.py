@@ -22,7 +22,7 @@ TRAINING: dict[str, Any] = {
     "loss": "sparse_categorical_crossentropy",
     "metrics": ["accuracy"],
 }
-"""How the library fine-tunes."""
+"""How the library fine-tunes, in `TrainingSpec`."""
 
 RECIPE = Recipe(optimizer="sgd", learning_rate=0.05, batch_size=128, crop=4)
 """The same by hand: how all models are trained that the library only cuts, or does not touch."""
@@ -48,6 +48,7 @@ class Case:
         seed: Of everything random.
         label: What sets it apart from others of its method.
         pruning: Further fields of `PruningSpec`, for the library's own way.
+        training: Fields of `TrainingSpec`, for what the library trains.
         is_final: Whether the test images are measured.
     """
 
@@ -58,6 +59,7 @@ class Case:
     seed: int
     label: str = ""
     pruning: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     is_final: bool = True
 
     @property
@@ -147,7 +149,7 @@ def _pruned(
     case: Case, base: Base, pruning: Mapping[str, Any], count: int | None = None, changed: Mapping[str, Any] = NOTHING
 ) -> Made:
     each = case.epochs // (count or pruning.get("num_iterations") or 1)
-    training = {**TRAINING, "fine_tuning_epochs": each, "seed": case.seed, **changed}
+    training = {**case.training, "fine_tuning_epochs": each, "seed": case.seed, **changed}
     spec = {**pruning, **case.targets, "seed": case.seed}
     result = prune(base.model, spec, base.images.data, training=training)
     spent = sum(len(history["loss"]) for history in result.history.values())
