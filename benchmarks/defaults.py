@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.apart import machine, measured_apart
 from benchmarks.images import Images
 from benchmarks.recipes import Recipe, accuracy, l1_cosine, uniform_l1
-from pruning import Data, load_model, prune
+from pruning import Data, InfeasibleError, load_model, prune
 from pruning.surgery.rebuild import copy_model
 from worker.datasets import load_builtin
 
@@ -91,7 +91,11 @@ def main() -> None:
     rows: list[Row] = []
     for name in arguments.only:
         for seed in arguments.seeds:
-            rows.append({"row": name, "seed": seed, **measured(TASKS[name], seed, arguments)})
+            try:
+                figures = measured(TASKS[name], seed, arguments)
+            except InfeasibleError as error:
+                figures = {"passed": False, "stopped_because": str(error)}
+            rows.append({"row": name, "seed": seed, **figures})
             arguments.json.parent.mkdir(parents=True, exist_ok=True)
             arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
     show(rows)
@@ -229,9 +233,10 @@ def show(rows: list[Row]) -> None:
     columns = ("original", "ridurre", "recipe", "params_left", "macs_left")
     table = Table("row", "seed", *(name.replace("_", " ") for name in columns), "epochs", "s", "")
     for row in rows:
-        figures = (f"{row[name]:.4f}" for name in columns)
+        figures = (f"{row[name]:.4f}" if name in row else "" for name in columns)
+        spent = (f"{row[name]:.0f}" if name in row else "" for name in ("epochs", "seconds"))
         verdict = "" if row["passed"] else "falls short"
-        table.add_row(row["row"], str(row["seed"]), *figures, str(row["epochs"]), f"{row['seconds']:.0f}", verdict)
+        table.add_row(row["row"], str(row["seed"]), *figures, *spent, verdict)
     Console(width=120).print(table)
 
 
