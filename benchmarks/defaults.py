@@ -131,7 +131,7 @@ def measured(task: Task, seed: int, arguments: argparse.Namespace) -> Row:
     seconds = time.monotonic() - started
     spent = {phase: len(history["loss"]) for phase, history in result.history.items()}
     before, after = result.report.before, result.report.after
-    steps = {row.step: row.metrics["accuracy"] for row in result.report.steps}
+    steps = {row.step: row.metrics["val_accuracy"] for row in result.report.steps}
     if task.judged == "training":
         ours, cut = steps["training"], None
         spent = {"training": spent["training"]}
@@ -140,7 +140,7 @@ def measured(task: Task, seed: int, arguments: argparse.Namespace) -> Row:
         cut = {"target_macs": after.macs} if "target_macs" in task.pruning else {"target_params": after.params}
     hand = by_hand(task.recipe, model, data, spent, cut, seed)
     limit = task.pruning.get("max_metric_drop")
-    original = before.metrics["accuracy"]
+    original = before.metrics["val_accuracy"]
     is_within_limit = limit is None or (ours >= original - limit and "restoring" not in steps)
     return {
         "original": original,

@@ -154,7 +154,7 @@ def _pruned(
     result = prune(base.model, spec, base.images.data, training=training)
     spent = sum(len(history["loss"]) for history in result.history.values())
     first = next(row for row in result.report.steps if row.step == "pruning")
-    return Made(result.model, spent, first.metrics["accuracy"])
+    return Made(result.model, spent, first.metrics["val_accuracy"])
 
 
 def _trained(case: Case, base: Base, model: keras.Model) -> Made:

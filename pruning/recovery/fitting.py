@@ -154,11 +154,10 @@ class Recovery:
             watch.begin(trained, of_validation(self._evaluated(trained, validation)))
         first = watch.state.epochs
         schedule = Schedule(self._training, self._compiling.learning_rate, phase, len(batches), first)
-        if not watch.state.is_over and first < phase.num_epochs:
-            fit = {"validation_data": validation, "epochs": phase.num_epochs, "verbose": 0, "shuffle": False}
-            _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], initial_epoch=first, **fit), watch)
-        elif averages is not None:
-            averages.swap(averages.values())
+        # After its last epoch there is still something to do: averages of weights take the place of the weights.
+        last = first if watch.state.is_over else phase.num_epochs
+        fit = {"validation_data": validation, "initial_epoch": first, "epochs": last, "verbose": 0, "shuffle": False}
+        _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], **fit), watch)
         if trained is not model:
             assign(model.variables, [read_weights(variable) for variable in trained.variables])
             self._compiling.compile(model, trained.optimizer, trained.variables)
