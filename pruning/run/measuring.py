@@ -73,8 +73,5 @@ def _file_bytes(setting: Setting, model: keras.Model) -> int:
     """Return the size of the file that the model would be delivered in."""
     if setting.compiling is None:
         return file_size_bytes(model)
-    optimizer = model.optimizer
-    setting.compiling.compile_for_delivery(model)
-    size = file_size_bytes(model)
-    setting.compiling.compile(model, optimizer)
-    return size
+    with setting.compiling.as_delivered(model):
+        return file_size_bytes(model)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -46,6 +48,7 @@ class Compiling:
 
     def __init__(self, model: keras.Model, training: TrainingSpec, data: Data) -> None:
         self.notes: list[str] = []
+        self._compiled: WeakKeyDictionary[keras.Model, tuple[int, list[bool]]] = WeakKeyDictionary()
         self._training = training
         self._outputs = outputs_by_name(model)
         self._check_names(training.loss, "training.loss")
@@ -65,6 +68,9 @@ class Compiling:
     def compile(self, model: keras.Model, optimizer: Any = None, variables: Any = None) -> None:
         """Compile a model for this job, with the job's learning rate.
 
+        One that is compiled for this job already, and trains the same variables still, stays as it is: compiling it
+        again would have Keras trace it again.
+
         Args:
             model: Compiled in place.
             optimizer: Where the new optimizer goes on, if it is of the same class; default: the model's own.
@@ -73,6 +79,10 @@ class Compiling:
         Raises:
             SpecError: Keras does not know a name, or refuses an option.
         """
+        flags = [variable.trainable for variable in model.variables]
+        known = self._compiled.get(model)
+        if optimizer is None and known is not None and known == (id(model.optimizer), flags):
+            return
         arguments = self._arguments()
         arguments["optimizer"] = with_rate(arguments["optimizer"], self.learning_rate)
         # XLA halves the training speed of small networks on a CPU with TensorFlow.
@@ -84,6 +94,7 @@ class Compiling:
         if has_state(before):
             # On JAX evaluating builds the optimizer, for layers that the training may freeze, and then refuses.
             carry_over(before, model.optimizer, pairs)
+        self._compiled[model] = id(model.optimizer), flags
 
     def compile_for_delivery(self, model: keras.Model) -> None:
         """Compile a model with the caller's own execution options and learning rate.
@@ -96,6 +107,19 @@ class Compiling:
         carry_exclusions(before, model.optimizer, pairs)
         if self._delivers_state:
             carry_over(before, model.optimizer, pairs)
+
+    @contextmanager
+    def as_delivered(self, model: keras.Model) -> Iterator[None]:
+        """Let a model be saved for a while as if it were compiled for delivery; nothing is traced again."""
+        stand_in = keras.Sequential()
+        _compile(stand_in, self._arguments(for_delivery=True))
+        attributes = vars(model)  # What is set here Keras does not track.
+        own = attributes["_compile_config"]
+        attributes["_compile_config"] = stand_in._compile_config
+        try:
+            yield
+        finally:
+            attributes["_compile_config"] = own
 
     def sample_losses(self) -> Callable[[list[Any], list[Any]], Any]:
         """Return the loss of each sample by itself, as a function.
