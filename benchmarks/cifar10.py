@@ -1,7 +1,7 @@
 """ResNets on CIFAR-10, pruned in several ways at the same budget, with an optional small study of the options.
 
     python -m benchmarks.cifar10 --data FOLDER [--methods NAME…] [--settings NAME…] [--seeds N…] [--jobs N]
-    python -m benchmarks.cifar10 --data FOLDER --study budget|criteria|iterations [--epochs N]
+    python -m benchmarks.cifar10 --data FOLDER --study budget|criteria|iterations|recovery [--epochs N]
 
 The folder holds `cifar10.zip` or `cifar10.tar.xz`, and the models. Everything is chosen and compared on the validation
 images, which are half of CIFAR-10's test set. The other half is measured once for each finished model, at its very end,
@@ -48,7 +48,7 @@ OURS: dict[str, Any] = {"criterion": "l2_norm", "num_iterations": 1}
 TRAININGS: dict[str, Row] = {"tuned": TRAINING, "default": {name: TRAINING[name] for name in ("loss", "metrics")}}
 """How the library fine-tunes: as the recipe does, or with its own defaults."""
 
-EPOCHS = {None: 15, "budget": 0, "criteria": 6, "iterations": 12}
+EPOCHS: dict[str | None, int] = {None: 15, "budget": 0, "criteria": 6, "iterations": 12, "recovery": 15}
 """By study, what is spent in all; the budgets have their own."""
 
 BUDGETS = (1, 3, 6, 10, 15, 30)
@@ -64,6 +64,27 @@ CRITERIA: dict[str, dict[str, Any]] = {
     "reconstruction": {"criterion": "reconstruction"},
     "reconstruction, global": {"criterion": "reconstruction", "scope": "global", "normalisation": "none"},
 }
+
+COUPLED: Row = {"criterion": "coupled_norm"}
+GLOBAL: Row = {"criterion": "coupled_norm", "scope": "global"}
+TAUGHT: Row = {"distillation": {"weight": 0.7}}
+RECOVERY: dict[str, tuple[Row, Row]] = {
+    "plain": (COUPLED, {}),
+    "distillation": (COUPLED, TAUGHT),
+    "distillation, weight 0.9": (COUPLED, {"distillation": {"weight": 0.9}}),
+    "averages": (COUPLED, {"ema": 0.999}),
+    "distillation, averages": (COUPLED, {**TAUGHT, "ema": 0.999}),
+    "distillation, features": (COUPLED, {"distillation": {"weight": 0.7, "features": 0.5}}),
+    "distillation, 2 iterations": ({**COUPLED, "num_iterations": 2}, TAUGHT),
+    "distillation, 3 iterations": ({**COUPLED, "num_iterations": 3}, TAUGHT),
+    "distillation, global": (GLOBAL, TAUGHT),
+    "distillation, taylor": ({"criterion": "taylor"}, TAUGHT),
+    "distillation, taylor, global": ({"criterion": "taylor", "scope": "global"}, TAUGHT),
+    "distillation, reconstruction": ({"criterion": "reconstruction"}, TAUGHT),
+    "distillation, learning rate 0.1": (COUPLED, {**TAUGHT, "learning_rate": 0.1}),
+    "distillation, learning rate 0.02": (COUPLED, {**TAUGHT, "learning_rate": 0.02}),
+}
+"""What is asked of pruning and of training."""
 
 
 def main() -> None:
@@ -146,21 +167,22 @@ def study(arguments: argparse.Namespace) -> list[Case]:
             seed,
             label,
             {**OURS, **pruning},
-            TRAININGS[arguments.training],
+            {**TRAININGS[arguments.training], **training},
             is_final=False,
         )
         for setting in arguments.settings
-        for label, epochs, pruning in STUDIES[arguments.study](arguments.epochs)
+        for label, epochs, pruning, training in STUDIES[arguments.study](arguments.epochs)
         for seed in arguments.seeds
     ]
 
 
-Options = list[tuple[str, int, Row]]
+Options = list[tuple[str, int, Row, Row]]
 
 STUDIES: dict[str, Callable[[int], Options]] = {
-    "budget": lambda epochs: [("budget", each, {}) for each in BUDGETS],
-    "criteria": lambda epochs: [(name, epochs, options) for name, options in CRITERIA.items()],
-    "iterations": lambda epochs: [(f"{each} iterations", epochs, {"num_iterations": each}) for each in ITERATIONS],
+    "budget": lambda epochs: [("budget", each, {}, {}) for each in BUDGETS],
+    "criteria": lambda epochs: [(name, epochs, options, {}) for name, options in CRITERIA.items()],
+    "iterations": lambda epochs: [(f"{each} iterations", epochs, {"num_iterations": each}, {}) for each in ITERATIONS],
+    "recovery": lambda epochs: [(name, epochs, *options) for name, options in RECOVERY.items()],
 }
 """Name → label, epochs and options of each case, for a number of epochs."""
 

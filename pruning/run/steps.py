@@ -148,8 +148,9 @@ def post_train(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunS
     phase = bench.setting.asked(trial).budget.post_training(
         _history_name(trial, "post-training"), _phase_seed(state), quality(bench.setting, state)
     )
-    state = trained(bench, state.to("choosing", at_work=None), graph, "post-training", phase)
-    return keep(bench, state, graph, trial.candidate(None, is_post_trained=True), came_from), graph
+    state = trained(bench, state, graph, "post-training", phase)
+    state = keep(bench, state, graph, trial.candidate(None, is_post_trained=True), came_from)
+    return state.to("choosing"), graph
 
 
 def deliver(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState, ChannelGraph]:
