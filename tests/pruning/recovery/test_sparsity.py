@@ -72,7 +72,7 @@ def test_groups_become_small_that_may_be_pruned(is_mixed: bool) -> None:
     names = shrinking(ChannelGraph(residual()), spec)
     assert names == ("expand",)
     sizes = []
-    for sparsity in (None, Sparsity(strength=3e-2)):
+    for sparsity in (None, Sparsity(strength=0.2)):
         graph = ChannelGraph(trained(sparsity, names, 8, mixed_precision=is_mixed))
         sizes.append({group.name: [float(np.sum(part**2)) for part in coupled(graph, group)] for group in graph.groups})
     assert sum(sizes[1]["expand"]) < 0.7 * sum(sizes[0]["expand"])
