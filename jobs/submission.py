@@ -10,7 +10,7 @@ from jobs.record import DatasetRecord, ModelRecord
 from jobs.spec import BUILTIN_DATASETS, EPOCH_FIELDS, JobSpec
 from jobs.stores.base import JobStore
 from jobs.stores.refusals import missing_input
-from pruning.catalog import CRITERIA
+from pruning.catalog import CRITERIA, resolved
 from pruning.errors import SpecError
 
 LAYERS_SHOWN = 8
@@ -53,7 +53,7 @@ def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
 
 
 def _check_without_data(spec: JobSpec) -> None:
-    if CRITERIA[spec.pruning.criterion].needs_data:
+    if CRITERIA[resolved(spec.pruning.criterion, has_data=False, has_targets=False)].needs_data:
         raise SpecError(
             f"the criterion {spec.pruning.criterion} looks at data",
             field="dataset",

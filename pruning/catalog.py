@@ -177,6 +177,18 @@ CRITERIA: dict[str, CriterionEntry] = BUILT_IN | {
 }
 """All names that can be chosen; an installed criterion cannot take the name of one that is built in."""
 
+AUTO = "auto"
+"""Chooses a criterion by what there is to choose by; docs/criteria.md says why these."""
+
+
+def resolved(criterion: str, *, has_data: bool, has_targets: bool) -> str:
+    """Return the name of a criterion in the catalog: with `AUTO`, the one that suits what there is."""
+    if criterion != AUTO:
+        return criterion
+    if has_targets:
+        return "taylor"
+    return "reconstruction" if has_data else "l2_norm"
+
 
 @dataclass(frozen=True)
 class ExportFormatEntry:

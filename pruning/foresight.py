@@ -15,6 +15,7 @@ from pruning.progress import OnProgress
 from pruning.scoring.importance import looks_at_data
 from pruning.spec import LatencyTarget, PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
+from pruning.training.data import Data
 
 _UNTRAINED = {"epochs": 0, "fine_tuning_epochs": 0, "post_training_epochs": 0}
 
@@ -63,11 +64,13 @@ def foresee(
     """
     spec = checked(PruningSpec, spec, "pruning")
     training = checked(TrainingSpec, training or {}, "training")
+    arrays = None if data is None else Data.of(data)
+    spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
     model = as_functional(model)
     result = prune(
         model,
         spec.model_copy(update={"max_metric_drop": None}),
-        data if looks_at_data(spec.criterion) else None,
+        arrays if looks_at_data(spec.criterion) else None,
         training=training.model_copy(update=_UNTRAINED),
         on_progress=on_progress,
         is_timed=False,

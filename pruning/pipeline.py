@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from pruning.catalog import AUTO
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
 from pruning.progress import OnProgress
@@ -112,13 +113,17 @@ def prune(
     """
     spec = checked(PruningSpec, spec, "pruning")
     training = checked(TrainingSpec, training or {}, "training")
-    require_data(spec.criterion, data is not None)
+    arrays = None if data is None else Data.of(data)
+    spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
+    for criterion in [spec.criterion, *(spec.sweep.criteria if spec.sweep is not None else [])]:
+        if criterion != AUTO:
+            require_data(criterion, arrays is not None)
     functional = as_functional(model)
     if functional is not model:
         notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
     check_objective(functional, training, has_data=data is not None)
     on_progress = on_progress or (lambda progress: None)
-    setting = Setting.of(functional, spec, training, None if data is None else Data.of(data), on_progress)
+    setting = Setting.of(functional, spec, training, arrays, on_progress)
     checkpoints = None if checkpoint_directory is None else Checkpoints(Path(checkpoint_directory), setting)
     models = Models(setting, Shelf(None if checkpoints is None else checkpoints.shelf))
     bench = Bench(setting, models, None if checkpoints is None else checkpoints.write)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pruning.catalog import CRITERIA
+from pruning.catalog import AUTO, CRITERIA, resolved
 from pruning.errors import invalid_spec
 
 SCHEDULES = ("constant", "linear", "exponential", "one_shot")
@@ -49,9 +49,13 @@ def _check_pattern(pattern: Any) -> Any:
 def _check_criterion(criterion: Any) -> Any:
     if callable(criterion) or hasattr(criterion, "select"):
         return criterion
-    if not isinstance(criterion, str) or criterion not in CRITERIA:
-        raise ValueError(f"unknown criterion {criterion!r}; expected one of {', '.join(CRITERIA)}")
+    if not isinstance(criterion, str) or criterion not in (AUTO, *CRITERIA):
+        raise ValueError(f"unknown criterion {criterion!r}; expected one of {', '.join([AUTO, *CRITERIA])}")
     return criterion
+
+
+def _chooses_sets(criterion: Any) -> bool:
+    return isinstance(criterion, str) and criterion != AUTO and not CRITERIA[criterion].ranks
 
 
 def _check_schedule(schedule: Any) -> Any:
@@ -79,7 +83,7 @@ CriterionLike = Annotated[
     Any,
     BeforeValidator(_check_criterion),
     PlainSerializer(_name, return_type=str),
-    WithJsonSchema({"type": "string", "enum": list(CRITERIA)}),
+    WithJsonSchema({"type": "string", "enum": [AUTO, *CRITERIA]}),
 ]
 ScheduleLike = Annotated[
     Any,
@@ -202,9 +206,10 @@ class PruningSpec(_Frozen):
     """
 
     criterion: CriterionLike = Field(
-        default="l1_norm",
+        default=AUTO,
         description="Name from the catalog; in the library also a Criterion, its class, or a function "
-        "`(weights) -> importance`.",
+        "`(weights) -> importance`. auto: taylor where there are samples with targets, reconstruction where they have "
+        "none, l2_norm without data.",
     )
     scope: Scope = Field(
         default="local",
@@ -315,6 +320,13 @@ class PruningSpec(_Frozen):
         given = self.ratio is not None or self.max_filters_removed is not None or bool(self.targets)
         return given or bool(self.ratios) or bool(self.ratios_by_width)
 
+    def resolved(self, *, has_data: bool, has_targets: bool) -> PruningSpec:
+        """Return the spec with the criterion that `auto` stands for."""
+        if self.criterion != AUTO:
+            return self
+        name = resolved(AUTO, has_data=has_data, has_targets=has_targets)
+        return self.model_copy(update={"criterion": name})
+
     @property
     def smallest(self) -> Search | None:
         """How to search for the smallest model; `None` where sizes are given."""
@@ -357,7 +369,7 @@ class PruningSpec(_Frozen):
                 "this schedule ends at the last iteration: give num_iterations",
                 {"field": "num_iterations", "expected": "an integer at least 1 and at most 1000"},
             )
-        if self.scope == "global" and isinstance(self.criterion, str) and not CRITERIA[self.criterion].ranks:
+        if self.scope == "global" and _chooses_sets(self.criterion):
             raise PydanticCustomError(
                 "scope",
                 "a global ranking needs a number for each channel, and {criterion} chooses sets",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from pruning.catalog import CRITERIA
+from pruning.catalog import AUTO, CRITERIA
 from pruning.spec import PruningSpec, TrainingSpec
 from ridurre.errors import RidurreError
 from ridurre.options import PruningOptions, given, plain, validated
@@ -99,7 +99,7 @@ def plan(
     from pruning.load import load_model
 
     spec, training_spec = _specs(pruning_options, training)
-    is_looked_at = not isinstance(spec.criterion, str) or CRITERIA[spec.criterion].needs_data
+    is_looked_at = not isinstance(spec.criterion, str) or spec.criterion == AUTO or CRITERIA[spec.criterion].needs_data
     return foresee(
         load_model(Path(model)),
         spec,

@@ -21,6 +21,7 @@ from pruning.selection.ranking import Ranking
 from pruning.selection.speed import fast_enough
 from pruning.selection.targets import Solution, solve
 from pruning.spec import PruningSpec, checked
+from pruning.training.data import Data
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
         DataError: The data does not fit the model.
     """
     spec = checked(PruningSpec, spec, "pruning")
-    require_data(spec.criterion, data is not None)
+    arrays = None if data is None else Data.of(data)
+    spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
+    require_data(spec.criterion, arrays is not None)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)
@@ -88,7 +91,7 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
     require_reachable(graph, spec, baseline, costs, is_repeated=spec.ratio is not None)
     calibration = None
     if looks_at_data(spec.criterion):
-        calibration = Calibration.of(model, data, num_samples=spec.calibration_samples, seed=spec.seed)
+        calibration = Calibration.of(model, arrays, num_samples=spec.calibration_samples, seed=spec.seed)
     return plan_prune(graph, spec, final_extent(spec, baseline), calibration, costs).plan
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from pruning.catalog import CRITERIA
+from pruning.catalog import AUTO, CRITERIA
 from ridurre.options import PruningOptions
 
 Url = Annotated[
@@ -36,8 +36,8 @@ def complete_criterion(incomplete: str) -> list[tuple[str, str]]:
 
 def check_criterion(name: str) -> str:
     """Return the name of a criterion in the catalog; anything else is a usage error."""
-    if name not in CRITERIA:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(CRITERIA)}.")
+    if name not in (AUTO, *CRITERIA):
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join([AUTO, *CRITERIA])}.")
     return name
 
 
@@ -52,7 +52,7 @@ def parse_options(text: str) -> dict[str, Any]:
     return options
 
 
-CRITERION_HELP = "What decides which channels stay: " + "  ".join(
+CRITERION_HELP = "What decides which channels stay; auto: by what data there is.  " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
 
@@ -114,7 +114,7 @@ class PruneOptions:
     """What to prune with, how far, and how to train around it."""
 
     data: Data = None
-    criterion: Criterion = "l1_norm"
+    criterion: Criterion = AUTO
     ratio: Annotated[float | None, Option(help="Fraction of each group's channels removed per iteration.")] = None
     target_params: Annotated[float | None, Option(help="Most parameters left: a share such as 0.4, or a count.")] = None
     target_macs: Annotated[float | None, Option(help="Most MACs left: a share such as 0.4, or a count.")] = None
