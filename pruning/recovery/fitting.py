@@ -14,6 +14,7 @@ from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
 from pruning.recovery.averaging import Averages
+from pruning.recovery.chance import Chance
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
 from pruning.recovery.objective import Aims, with_objective
 from pruning.recovery.phase import Phase
@@ -153,11 +154,12 @@ class Recovery:
         elif phase.watched is not None:
             watch.begin(trained, of_validation(self._evaluated(trained, validation)))
         first = watch.state.epochs
-        schedule = Schedule(self._training, self._compiling.learning_rate, phase, len(batches), first)
+        schedule = Schedule(self._training, self._compiling.learning_rate, phase, len(batches))
+        chance = Chance(self._training.seed + phase.seed, phase.num_epochs)
         # After its last epoch there is still something to do: averages of weights take the place of the weights.
         last = first if watch.state.is_over else phase.num_epochs
         fit = {"validation_data": validation, "initial_epoch": first, "epochs": last, "verbose": 0, "shuffle": False}
-        _guarded(lambda: trained.fit(batches, callbacks=[schedule, watch], **fit), watch)
+        _guarded(lambda: trained.fit(batches, callbacks=[chance, schedule, watch], **fit), watch)
         if trained is not model:
             assign(model.variables, [read_weights(variable) for variable in trained.variables])
             self._compiling.compile(model, trained.optimizer, trained.variables)

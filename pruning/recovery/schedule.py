@@ -22,12 +22,9 @@ class Schedule(keras.callbacks.Callback):
         peak: The highest learning rate.
         phase: Which part of the budget this is.
         num_batches: Optimizer steps of one epoch.
-        first_epoch: Epochs of the phase that are done already.
     """
 
-    def __init__(
-        self, training: TrainingSpec, peak: float, phase: Phase, num_batches: int, first_epoch: int = 0
-    ) -> None:
+    def __init__(self, training: TrainingSpec, peak: float, phase: Phase, num_batches: int) -> None:
         super().__init__()
         own = phase.num_epochs * num_batches
         total = phase.total_steps
@@ -36,11 +33,14 @@ class Schedule(keras.callbacks.Callback):
         self._first = phase.first_step if is_within else 0
         self._total = max(own if not is_within or total is None else total, 1)
         self._warmup = int(training.warmup_fraction * self._total)
-        self._step = first_epoch * num_batches
+        self._num_batches, self._epoch = num_batches, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.model.optimizer.learning_rate = self.rate(self._step)
-        self._step += 1
+        # Several steps may be one batch for Keras, which names the first of them.
+        self.model.optimizer.learning_rate = self.rate(self._epoch * self._num_batches + batch)
 
     def rate(self, step: int) -> float:
         """Return the learning rate at a step of the phase, counted from 0."""

@@ -13,7 +13,7 @@ from pruning.graph.program import Program
 from pruning.recovery import fitting, statistics
 from pruning.recovery.schedule import Schedule
 from pruning.training.batches import Batches
-from tests.pruning.recovery import test_fitting, test_schedule, test_statistics
+from tests.pruning.recovery import test_fitting, test_resuming, test_schedule, test_statistics
 
 Apply = Callable[[pytest.MonkeyPatch], None]
 Check = Callable[[pytest.MonkeyPatch], None]
@@ -47,6 +47,19 @@ def _only_the_last_batch(patch: pytest.MonkeyPatch) -> None:
 def _without_warm_up(patch: pytest.MonkeyPatch) -> None:
     rate = Schedule.rate
     patch.setattr(Schedule, "rate", lambda self, step: rate(self, max(step, self._warmup)))
+
+
+def _from_the_first_epoch(patch: pytest.MonkeyPatch) -> None:
+    make = Batches.__init__
+
+    def anew(self: Batches, *args: Any, first_epoch: int = 0, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+
+    patch.setattr(Batches, "__init__", anew)
+
+
+def _goes_on(patch: pytest.MonkeyPatch) -> None:
+    test_resuming.test_a_phase_goes_on_after_any_of_its_epochs("frozen")
 
 
 def _means(patch: pytest.MonkeyPatch) -> None:
@@ -93,6 +106,7 @@ FAULTS: dict[str, tuple[Apply, Check]] = {
         _augmented,
         lambda patch: test_fitting.test_only_training_batches_are_augmented_and_shuffled(),
     ),
+    "a training that goes on sees the batches of the first epoch again": (_from_the_first_epoch, _goes_on),
     "the learning rate is constant": (
         lambda patch: patch.setattr(Schedule, "rate", lambda self, step: self._peak),
         _rates,

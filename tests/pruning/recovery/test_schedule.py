@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
+import numpy as np
 import pytest
 
 from pruning import TrainingSpec
@@ -35,3 +39,17 @@ def test_a_phase_beyond_the_budget_has_a_schedule_of_its_own() -> None:
     beyond = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0, 30, 40), num_batches=10)
     own = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0), num_batches=10)
     assert [beyond.rate(step) for step in range(30)] == [own.rate(step) for step in range(30)]
+
+
+def test_several_steps_at_once_have_the_rate_of_the_first_of_them() -> None:
+    class Rates(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            seen.append(float(self.model.optimizer.learning_rate))
+
+    seen: list[float] = []
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", steps_per_execution=2)
+    schedule = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0), num_batches=4)
+    x, y = np.ones((8, 3)), np.ones((8, 1))
+    model.fit(x, y, batch_size=2, initial_epoch=1, epochs=3, callbacks=[schedule, Rates()], verbose=0)
+    assert seen == pytest.approx([schedule.rate(step) for step in (4, 6, 8, 10)])

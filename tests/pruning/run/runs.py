@@ -38,7 +38,7 @@ def network() -> keras.Model:
     x = layers.Conv2D(8, 3, use_bias=False, name="first")(inputs)
     x = layers.BatchNormalization(name="first_bn")(x)
     x = layers.Activation("relu", name="first_relu")(x)
-    x = layers.Dropout(0.2, seed=1, name="drop")(x)
+    x = layers.Dropout(0.2, name="drop")(x)
     x = layers.Conv2D(8, 3, activation="relu", name="second")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="head")(x), name="network")
