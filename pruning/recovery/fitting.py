@@ -27,6 +27,7 @@ from pruning.recovery.statistics import (
     statistics_of,
     trained_normalizations,
 )
+from pruning.recovery.tracing import build_measures, build_optimizer
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 from pruning.recovery.watch import OnEpoch, Watch
 from pruning.report import Repair
@@ -97,20 +98,25 @@ class Recovery:
     def repair(self, graph: ChannelGraph, small: ChannelGraph, stays: np.ndarray, spec: PruningSpec) -> Repair:
         """Do to a model right after a prune what helps without training; see `repair`."""
         measured, held_out = held_apart(self._data.num_train, self._training.seed)
-        self._compiling.compile(small.model)
         judged, batches = self._batches(small.model, held_out), self._batches(small.model, measured)
-        return repair(
-            graph,
-            small,
-            stays,
-            taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
-            error=lambda model: self._evaluated(model, judged)["loss"],
-            batches=[batches[index][0] for index in range(len(batches))],
-            spec=spec,
-        )
+        with frozen(small.model, spec.freeze):  # As it is trained afterwards: then it need not be compiled again.
+            self._compiling.compile(small.model)
+            return repair(
+                graph,
+                small,
+                stays,
+                taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
+                error=lambda model: self._evaluated(model, judged)["loss"],
+                batches=[batches[index][0] for index in range(len(batches))],
+                spec=spec,
+            )
 
     def _evaluated(self, model: keras.Model, batches: Batches) -> dict[str, float]:
-        results = _guarded(lambda: model.evaluate(batches, verbose=0, return_dict=True))
+        def evaluate() -> Any:
+            build_measures(model, batches[0][1])
+            return model.evaluate(batches, verbose=0, return_dict=True)
+
+        results = _guarded(evaluate)
         # A metric that gives a figure for each class is reported as their mean.
         return {name: float(np.mean(value)) for name, value in results.items()}
 
@@ -141,7 +147,7 @@ class Recovery:
             TrainingError: The loss became NaN or infinite, or Keras refused the data.
         """
         trained = self._fitted(model)
-        self._compiling.compile(trained)
+        self._compiling.compile(trained, to_train=True)
         batches = self._training_batches(model, phase.seed, 0 if resumed is None else resumed.state.epochs)
         validation = self._validation_batches(model)
         watch = Watch(phase, len(batches), on_epoch, on_checkpoint)
@@ -159,10 +165,17 @@ class Recovery:
         # After its last epoch there is still something to do: averages of weights take the place of the weights.
         last = first if watch.state.is_over else phase.num_epochs
         fit = {"validation_data": validation, "initial_epoch": first, "epochs": last, "verbose": 0, "shuffle": False}
-        _guarded(lambda: trained.fit(batches, callbacks=[chance, schedule, watch], **fit), watch)
+
+        def run() -> None:
+            build_measures(trained, validation[0][1])
+            build_optimizer(trained)
+            trained.fit(batches, callbacks=[chance, schedule, watch], **fit)
+
+        _guarded(run, watch)
         if trained is not model:
             assign(model.variables, [read_weights(variable) for variable in trained.variables])
-            self._compiling.compile(model, trained.optimizer, trained.variables)
+            self._compiling.compile(model)
+            self._compiling.hand_over(trained, model)
         self.settle(model)
         self._keep_best(model, phase, watch)
         return watch.state

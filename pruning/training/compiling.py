@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import keras
 import numpy as np
@@ -48,7 +48,7 @@ class Compiling:
 
     def __init__(self, model: keras.Model, training: TrainingSpec, data: Data) -> None:
         self.notes: list[str] = []
-        self._compiled: WeakKeyDictionary[keras.Model, tuple[int, list[bool]]] = WeakKeyDictionary()
+        self._compiled: WeakKeyDictionary[keras.Model, tuple[Any, list[bool]]] = WeakKeyDictionary()
         self._training = training
         self._outputs = outputs_by_name(model)
         self._check_names(training.loss, "training.loss")
@@ -65,23 +65,26 @@ class Compiling:
         self._loss = of_probabilities(loss, keras.losses) if self._is_soft else loss
         self.learning_rate = training.learning_rate or rate_of(self._arguments()["optimizer"])
 
-    def compile(self, model: keras.Model, optimizer: Any = None, variables: Any = None) -> None:
+    def compile(
+        self, model: keras.Model, optimizer: Any = None, variables: Any = None, *, to_train: bool = False
+    ) -> None:
         """Compile a model for this job, with the job's learning rate.
 
-        One that is compiled for this job already, and trains the same variables still, stays as it is: compiling it
-        again would have Keras trace it again.
+        One that is compiled for this job already stays as it is: compiling it again would have Keras trace it again.
 
         Args:
             model: Compiled in place.
             optimizer: Where the new optimizer goes on, if it is of the same class; default: the model's own.
             variables: Variables of the model that it trained, in the order of this one's; default: this one's.
+            to_train: Whether it is to train the layers that are trainable now, and no others; what is measured is the
+                same either way.
 
         Raises:
             SpecError: Keras does not know a name, or refuses an option.
         """
-        flags = [variable.trainable for variable in model.variables]
-        known = self._compiled.get(model)
-        if optimizer is None and known is not None and known == (id(model.optimizer), flags):
+        own, flags = self._compiled.get(model, (None, None))
+        is_compiled = own is not None and own() is model.optimizer and (flags == _flags(model) or not to_train)
+        if optimizer is None and is_compiled:
             return
         arguments = self._arguments()
         arguments["optimizer"] = with_rate(arguments["optimizer"], self.learning_rate)
@@ -89,12 +92,23 @@ class Compiling:
         arguments |= {"jit_compile": keras.backend.backend() != "tensorflow", "run_eagerly": False}
         before = _optimizer_of(model) if optimizer is None else optimizer
         _compile(model, arguments)
-        pairs = list(zip(model.variables if variables is None else variables, model.variables, strict=True))
-        carry_exclusions(before, model.optimizer, pairs)
-        if has_state(before):
-            # On JAX evaluating builds the optimizer, for layers that the training may freeze, and then refuses.
-            carry_over(before, model.optimizer, pairs)
-        self._compiled[model] = id(model.optimizer), flags
+        _go_on(before, model.optimizer, model.variables if variables is None else variables, model.variables)
+        self._compiled[model] = ref(model.optimizer), _flags(model)
+
+    def hand_over(self, trained: keras.Model, model: keras.Model) -> None:
+        """Give a model that is compiled for this job the state of an optimizer that trained another one in its place.
+
+        What measures the model stays, and need not be traced again.
+
+        Args:
+            trained: With variables in the order of the model's.
+            model: Its optimizer is replaced.
+        """
+        optimizer = with_rate(self._arguments()["optimizer"], self.learning_rate)
+        _go_on(trained.optimizer, optimizer, trained.variables, model.variables)
+        # A step that is traced already would go on with the optimizer of before.
+        vars(model).update(optimizer=optimizer, train_function=None)
+        self._compiled[model] = ref(optimizer), _flags(model)
 
     def compile_for_delivery(self, model: keras.Model) -> None:
         """Compile a model with the caller's own execution options and learning rate.
@@ -321,6 +335,20 @@ def _compile(model: keras.Model, arguments: dict[str, Any]) -> None:
         model.compile(**arguments)
     except (TypeError, ValueError) as error:
         raise SpecError(f"Keras refuses the training options: {first_line(error)}", field="training") from error
+
+
+def _go_on(before: Any, optimizer: Any, variables: list[Any], own: list[Any]) -> None:
+    """Let an optimizer that is not built go on with its own variables where another one is."""
+    pairs = list(zip(variables, own, strict=True))
+    carry_exclusions(before, optimizer, pairs)
+    if has_state(before):
+        # On JAX evaluating builds the optimizer, for layers that the training may freeze, and then refuses.
+        carry_over(before, optimizer, pairs)
+
+
+def _flags(model: keras.Model) -> list[bool]:
+    """Return what a model trains; layers without weights to train may still have statistics."""
+    return [part.trainable for part in [*model._flatten_layers(), *model.variables]]
 
 
 def _optimizer_of(model: keras.Model) -> Any:
