@@ -79,6 +79,12 @@ class ArtifactRecord(_Frozen):
     media_type: str
     size_bytes: int = Field(ge=0)
     sha256: str
+    candidate: str | None = Field(
+        default=None, description="Of a candidate, a model that could be delivered: its name in the report."
+    )
+    is_baseline: bool = Field(
+        default=False, description="Whether that one was made only to be compared with, and never to be delivered."
+    )
 
 
 class JobRecord(_Frozen):
@@ -99,6 +105,14 @@ class JobRecord(_Frozen):
         default={}, description="Latest figures: those of the validation set start with `val_`, of training are plain."
     )
     error: JobError | None = None
+    goal_met: bool | None = Field(
+        default=None,
+        description="Whether the delivered model is within all targets and max_metric_drop; null until the job has "
+        "succeeded.",
+    )
+    stopped_because: str | None = Field(
+        default=None, description="Why no more was removed and, where the goal is not met, which limit is missed."
+    )
     artifacts: tuple[ArtifactRecord, ...] = ()
 
     @property

@@ -35,7 +35,8 @@ class JobSpec(BaseModel):
     @field_validator("pruning")
     @classmethod
     def _check_names(cls, pruning: PruningSpec) -> PruningSpec:
-        if not isinstance(pruning.criterion, str):
+        criteria = [pruning.criterion, *(pruning.sweep.criteria if pruning.sweep else ())]
+        if not all(isinstance(criterion, str) for criterion in criteria):
             raise ValueError("a job takes a criterion by its catalog name; objects work only in the library")
         if not isinstance(pruning.schedule, str):
             raise ValueError("a job takes a schedule by its name; functions work only in the library")

@@ -53,9 +53,12 @@ def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
 
 
 def _check_without_data(spec: JobSpec) -> None:
-    if CRITERIA[resolved(spec.pruning.criterion, has_data=False, has_targets=False)].needs_data:
+    swept = spec.pruning.sweep.criterion_names if spec.pruning.sweep else []
+    names = [resolved(name, has_data=False, has_targets=False) for name in swept or [spec.pruning.criterion]]
+    looking = [name for name in names if CRITERIA[name].needs_data]
+    if looking:
         raise SpecError(
-            f"the criterion {spec.pruning.criterion} looks at data",
+            f"the criterion {looking[0]} looks at data",
             field="dataset",
             received="no dataset",
             expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",

@@ -12,7 +12,7 @@ from pruning.catalog import AUTO, CRITERIA
 from pruning.spec import PruningSpec, TrainingSpec
 from ridurre.errors import RidurreError
 from ridurre.options import PruningOptions, given, plain, validated
-from ridurre.target import check_model_target
+from ridurre.target import check_model_target, check_new_folder
 
 # What NumPy and zipfile raise over a file that is none, or holds a single array without a name.
 UNREADABLE = (
@@ -35,6 +35,8 @@ def prune(
     out: str | Path | None = None,
     training: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    candidates_directory: str | Path | None = None,
+    checkpoint_directory: str | Path | None = None,
     **pruning_options: Unpack[PruningOptions],
 ) -> PruningResult:
     """Prune a model in this process; the arguments are those of `Client.prune`.
@@ -46,6 +48,9 @@ def prune(
         out: Where to save the pruned model, if anywhere; a name that ends in `.keras`.
         training: Fields of `TrainingSpec`, such as `{"fine_tuning_epochs": 2}`.
         on_progress: Called with a `pruning.progress.Progress` at least once a step and epoch.
+        candidates_directory: Where to save every candidate, baselines too, if anywhere: `NAME.keras` and
+            `NAME.plan.json`. It is made if it is not there.
+        checkpoint_directory: Where the run keeps its state: the same call goes on there after an interruption.
         pruning_options: Fields of `PruningSpec`, such as `criterion="kmeans", target_params=0.36`.
 
     Returns:
@@ -55,10 +60,12 @@ def prune(
         pruning.PruningError: The library refuses, with the reason.
         RidurreError: An option is not what its spec allows, the file of data cannot be read, or `out` not written.
     """
+    from pruning.delivery import save_candidates, save_model
     from pruning.load import load_model
     from pruning.pipeline import prune as prune_model
 
     target = None if out is None else check_model_target(Path(out))
+    candidates = None if candidates_directory is None else check_new_folder(Path(candidates_directory))
     spec, training_spec = _specs(pruning_options, training)
     result = prune_model(
         load_model(Path(model)) if isinstance(model, str | Path) else model,
@@ -66,9 +73,12 @@ def prune(
         _arrays(Path(data)) if isinstance(data, str | Path) else data,
         training=training_spec,
         on_progress=on_progress,
+        checkpoint_directory=checkpoint_directory,
     )
     if target is not None:
-        result.model.save(target)
+        save_model(result.model, target)
+    if candidates is not None:
+        save_candidates(result, candidates)
     return result
 
 

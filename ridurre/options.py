@@ -46,6 +46,9 @@ class PruningOptions(TypedDict, total=False):
     reconstruction: bool
     max_ratio: float | None
     round_to: int
+    sweep: dict[str, Any] | None
+    search: dict[str, Any] | None
+    baselines: dict[str, Any] | None
     seed: int
 
 

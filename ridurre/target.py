@@ -46,5 +46,15 @@ def check_folder_target(folder: Path, received: Path | None = None) -> None:
         raise _refusal(f"The folder {folder} must not be written.", received or folder, "a folder that you may write")
 
 
+def check_new_folder(path: Path) -> Path:
+    """Return the path if it is a folder that files can be put into, or can be made one.
+
+    Raises:
+        RidurreError: It is a file, the folder that it is in is missing, or one of them must not be written.
+    """
+    check_folder_target(path if path.exists() else path.parent, path)
+    return path
+
+
 def _refusal(detail: str, received: Path, expected: str) -> RidurreError:
     return RidurreError(detail, field="out", received=str(received), expected=expected)

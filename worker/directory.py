@@ -10,7 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from jobs.artifacts.base import ArtifactStore
@@ -42,10 +42,11 @@ class JobDirectory:
     def open_regular(self, name: str) -> BinaryIO | None:
         """Open a file that the child wrote, or return `None` if there is none.
 
-        The child may be in the hands of a hostile model, so links and pipes count as absent.
+        The child may be in the hands of a hostile model, so links and pipes count as absent, and so does what is
+        behind a link.
         """
         try:
-            descriptor = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = _open_without_links(self.path, PurePosixPath(name))
         except OSError:
             return None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -117,6 +118,18 @@ def remove_abandoned(workspace: Path) -> None:
             except BlockingIOError:
                 continue
             _remove(path)
+
+
+def _open_without_links(folder: Path, name: PurePosixPath) -> int:
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in name.parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = inner
+        return os.open(name.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 def _lock_path(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from jobs.artifacts.base import ArtifactStore, job_collection
 from jobs.record import ArtifactRecord, JobError
 from jobs.status import JobStatus
 from jobs.stores.base import Outcome
+from worker.candidates import FILES, FOLDER, MAX_FILES, NAME, artifact_name
 from worker.directory import JobDirectory
 
 MAX_RESULT_BYTES = 64 * 1024
@@ -40,9 +42,18 @@ class _Result(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class _Candidate(_Result):
+    name: Annotated[str, Field(pattern=NAME)]
+    is_baseline: bool = False
+
+
 class _Success(_Result):
     status: Literal["succeeded"]
     metrics: Metrics = {}
+    goal_met: bool = True
+    stopped_because: Text | None = None
+    delivered: str | None = None
+    candidates: Annotated[list[_Candidate], Field(max_length=MAX_FILES)] = []
 
 
 class _ErrorFields(_Result):
@@ -82,17 +93,45 @@ def outcome_of(
         return Outcome(JobStatus.FAILED, error=error, metrics=result.metrics)
     if isinstance(result, _Failure) or returncode != 0:
         return crashed(f"the job's process ended with status {returncode}, which does not go with its result")
-    published = []
-    for name, media_type in OUTPUTS.items():
+    try:
+        published = list(_published(result, directory, artifacts, job_id))
+    except _MissingOutputError as error:
+        return crashed(f"the job's process reported success without {error}")
+    return Outcome(
+        JobStatus.SUCCEEDED,
+        metrics=result.metrics,
+        artifacts=published,
+        goal_met=result.goal_met,
+        stopped_because=result.stopped_because,
+    )
+
+
+def _published(
+    result: _Success, directory: JobDirectory, artifacts: ArtifactStore, job_id: str
+) -> Iterator[ArtifactRecord]:
+    """Store what the child wrote; the candidate that is delivered has the delivered model's bytes."""
+
+    def stored(name: str, media_type: str) -> ArtifactRecord:
         file = directory.open_regular(f"output/{name}")
         if file is None:
-            return crashed(f"the job's process reported success without {name}")
+            raise _MissingOutputError(name)
         with file:
             blob = artifacts.add(job_collection(job_id), file)
-        published.append(
-            ArtifactRecord(name=name, media_type=media_type, size_bytes=blob.size_bytes, sha256=blob.sha256)
-        )
-    return Outcome(JobStatus.SUCCEEDED, metrics=result.metrics, artifacts=published)
+        return ArtifactRecord(name=name, media_type=media_type, size_bytes=blob.size_bytes, sha256=blob.sha256)
+
+    own = {name: stored(name, media_type) for name, media_type in OUTPUTS.items()}
+    yield from own.values()
+    for each in result.candidates:
+        for suffix, delivered in FILES.items():
+            record = own[delivered]
+            if each.name != result.delivered:
+                record = stored(f"{FOLDER}/{each.name}{suffix}", record.media_type)
+            names = {"name": artifact_name(each.name, suffix), "candidate": each.name}
+            yield record.model_copy(update={**names, "is_baseline": each.is_baseline})
+
+
+class _MissingOutputError(Exception):
+    """A file that a success has to have."""
 
 
 def crashed(detail: str, hint: str | None = None) -> Outcome:

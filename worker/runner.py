@@ -12,13 +12,19 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.spec import JobSpec
 from pruning.errors import ModelError, PruningError, SpecError
+from worker.candidates import FOLDER, worth_keeping
+
+if TYPE_CHECKING:
+    from pruning.report import PruningReport
 
 MAX_EVENT_BYTES = 16 * 1024
+MAX_REASON_CHARACTERS = 4000
 PATTERN_SECONDS = 5
 
 
@@ -30,7 +36,7 @@ def main(arguments: list[str]) -> int:
     """
     directory = Path(arguments[0])
     try:
-        result = {"status": "succeeded", "metrics": run(directory)}
+        result = {"status": "succeeded", **run(directory)}
     except PruningError as error:
         traceback.print_exc()
         result = {"status": "failed", "error": error.as_dict()}
@@ -46,11 +52,12 @@ def main(arguments: list[str]) -> int:
     return 0 if result["status"] == "succeeded" else 1
 
 
-def run(directory: Path) -> dict[str, float]:
+def run(directory: Path) -> dict[str, Any]:
     """Do what `job.json` says and write the outputs.
 
     Returns:
-        The figures of the delivered model.
+        What `result.json` says of a success: the figures of the delivered model, whether it is within all limits, and
+        the candidates that have files.
 
     Raises:
         PruningError: The job cannot be done as asked.
@@ -68,8 +75,9 @@ def run(directory: Path) -> dict[str, float]:
         return _prune(directory, job, spec, tell)
 
 
-def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> dict[str, float]:
+def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> dict[str, Any]:
     # Keras takes seconds to import; the supervisor shows "loading" meanwhile.
+    from pruning.delivery import save_candidates, save_model
     from pruning.pipeline import prune
     from pruning.progress import Progress
 
@@ -83,13 +91,38 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
     result = prune(loaded.model, spec.pruning, data, training=spec.training, on_progress=tell, notes=loaded.notes)
     output = directory / "output"
     output.mkdir(exist_ok=True)
-    deliver(result.model, output / "pruned.keras")
+    save_model(result.model, output / "pruned.keras")
     (output / "plan.json").write_text(result.plan.model_dump_json(indent=2))
-    (output / "report.json").write_text(result.report.model_dump_json(indent=2))
     (output / "history.json").write_text(json.dumps(result.history, indent=2))
-    last = result.report.after
-    figures = {**last.metrics, "params": last.params, "file_bytes": (output / "pruned.keras").stat().st_size}
-    return figures | ({} if last.macs is None else {"macs": last.macs})
+
+    def on_saved(number: int, count: int) -> None:
+        tell(Progress("saving", 1.0, message=f"candidate {number} of {count} saved"))
+
+    report = result.report
+    kept = worth_keeping([each.name for each in report.candidates], report.front)
+    aside = [name for name in kept if name != report.delivered]
+    save_candidates(result, output / FOLDER, aside, on_saved)
+    if len(kept) < len(report.candidates):
+        note = f"files of {len(kept)} of the {len(report.candidates)} candidates are kept, those of the front first"
+        report = report.model_copy(update={"notes": (*report.notes, note)})
+    (output / "report.json").write_text(report.model_dump_json(indent=2))
+    return _success(report, kept, (output / "pruned.keras").stat().st_size)
+
+
+def _success(report: PruningReport, kept: Collection[str], file_bytes: int) -> dict[str, Any]:
+    last = report.after
+    metrics = {**last.metrics, "params": last.params, "file_bytes": file_bytes}
+    return {
+        "metrics": metrics | ({} if last.macs is None else {"macs": last.macs}),
+        "goal_met": report.goal_met,
+        "stopped_because": report.stopped_because[:MAX_REASON_CHARACTERS],
+        "delivered": report.delivered,
+        "candidates": [
+            {"name": each.name, "is_baseline": each.baseline is not None}
+            for each in report.candidates
+            if each.name in kept
+        ],
+    }
 
 
 def check_patterns_in_time(model: Any, spec: JobSpec) -> None:
@@ -161,20 +194,6 @@ def image_shape(model: Any) -> tuple[int | None, int | None, int | None]:
         )
     height, width, channels = shapes[0]
     return height, width, channels
-
-
-def deliver(model: Any, path: Path) -> None:
-    """Save a model and prove that the file holds it.
-
-    Raises:
-        VerificationError: What is loaded from the file computes something else.
-    """
-    import keras
-
-    from pruning.proof.verification import compare
-
-    model.save(path)
-    compare(model, keras.saving.load_model(path, compile=False)).require()
 
 
 def write_whole(path: Path, text: str) -> None:

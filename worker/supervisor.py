@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum, auto
 
 from jobs.artifacts.base import ArtifactStore
@@ -111,8 +112,7 @@ class Supervisor:
         outcome = outcome_of(returncode, directory, self._artifacts, claim.job.id, ran_out_of_memory=ran_out_of_memory)
         if outcome.status is JobStatus.FAILED:
             logger.warning("%s failed; the end of its log:\n%s", claim.job.id, directory.log_end())
-        metrics = outcome.metrics or tail.metrics
-        return Outcome(outcome.status, error=outcome.error, metrics=metrics, artifacts=outcome.artifacts)
+        return replace(outcome, metrics=outcome.metrics or tail.metrics)
 
     def _stopped(self, claim: Claim, end: _End | None) -> Outcome | None:
         if end is _End.LEASE_LOST:

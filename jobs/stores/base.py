@@ -29,12 +29,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ends."""
+    """How a job ends; `goal_met` and `stopped_because` are those of a report."""
 
     status: JobStatus
     error: JobError | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[ArtifactRecord] = ()
+    goal_met: bool | None = None
+    stopped_because: str | None = None
 
     def __post_init__(self) -> None:
         if not self.status.is_finished:

@@ -127,10 +127,10 @@ change('progress', ARGV[6])
 return {'held'}
 """
 
-# ARGV: fence, status, error or '', metrics, artifacts
+# ARGV: fence, status, error or '', metrics, artifacts, goal_met, stopped_because
 FINISH = """
 if field('fence') ~= ARGV[3] or field('status') ~= 'running' then return {'lost'} end
-redis.call('HSET', job, 'metrics', ARGV[6], 'artifacts', ARGV[7])
+redis.call('HSET', job, 'metrics', ARGV[6], 'artifacts', ARGV[7], 'goal_met', ARGV[8], 'stopped_because', ARGV[9])
 finish(ARGV[4], ARGV[5])
 return {'finished', record()}
 """

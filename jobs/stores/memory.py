@@ -122,8 +122,15 @@ class MemoryStore(JobStore):
     def finish(self, job_id: str, fence: int, outcome: Outcome) -> JobRecord:
         with self._lock:
             row = self._held(job_id, fence, JobStatus.RUNNING)
-            artifacts, metrics = tuple(outcome.artifacts), dict(outcome.metrics)
-            return self._end(row, outcome.status, error=outcome.error, artifacts=artifacts, metrics=metrics)
+            return self._end(
+                row,
+                outcome.status,
+                error=outcome.error,
+                artifacts=tuple(outcome.artifacts),
+                metrics=dict(outcome.metrics),
+                goal_met=outcome.goal_met,
+                stopped_because=outcome.stopped_because,
+            )
 
     def release(self, job_id: str, fence: int) -> JobRecord:
         with self._lock:

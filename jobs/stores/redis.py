@@ -113,10 +113,9 @@ class RedisStore(JobStore):
 
     def finish(self, job_id: str, fence: int, outcome: Outcome) -> JobRecord:
         error = "" if outcome.error is None else compact_json(outcome.error.model_dump(mode="json"))
-        metrics = compact_json(dict(outcome.metrics))
-        return self._held(
-            "finish", job_id, fence, outcome.status.value, error, metrics, artifacts_json(outcome.artifacts)
-        )
+        metrics, artifacts = compact_json(dict(outcome.metrics)), artifacts_json(outcome.artifacts)
+        goal = compact_json(outcome.goal_met), compact_json(outcome.stopped_because)
+        return self._held("finish", job_id, fence, outcome.status.value, error, metrics, artifacts, *goal)
 
     def release(self, job_id: str, fence: int) -> JobRecord:
         return self._held("release", job_id, fence)

@@ -11,7 +11,7 @@ from jobs.record import ArtifactRecord, Event, JobRecord
 from jobs.status import JobStatus
 from pruning.figures import VALIDATION
 
-JSON_FIELDS = ("name", "spec", "progress", "metrics", "error", "artifacts")
+JSON_FIELDS = ("name", "spec", "progress", "metrics", "error", "artifacts", "goal_met", "stopped_because")
 TIME_FIELDS = ("created_at", "started_at", "finished_at")
 NUMBER_FIELDS = ("attempt", "version")
 SIZES = {"params", "macs", "file_bytes"}
@@ -41,6 +41,7 @@ def job_from_hash(fields: Mapping[str, str] | Sequence[str]) -> JobRecord:
     values |= {name: int(fields[name]) for name in NUMBER_FIELDS}
     if values["status"] == JobStatus.SUCCEEDED:
         values["metrics"] = _named_as_now(values.get("metrics") or {})
+        values.setdefault("goal_met", True)  # Records of before say nothing of it.
     return JobRecord.model_validate(values)
 
 

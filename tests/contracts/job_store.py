@@ -38,7 +38,19 @@ DATASET = DatasetRecord(
 SUCCEEDED = Outcome(
     JobStatus.SUCCEEDED,
     metrics={"val_accuracy": 0.5},
-    artifacts=(ArtifactRecord(name="plan.json", media_type="application/json", size_bytes=2, sha256="c" * 64),),
+    artifacts=(
+        ArtifactRecord(name="plan.json", media_type="application/json", size_bytes=2, sha256="c" * 64),
+        ArtifactRecord(
+            name="candidate-a.keras",
+            media_type="application/zip",
+            size_bytes=2,
+            sha256="d" * 64,
+            candidate="a",
+            is_baseline=True,
+        ),
+    ),
+    goal_met=False,
+    stopped_because="\u201cratio\u201d is missed",
 )
 PROGRESS = Progress(phase="training", epoch=1, num_epochs=2, fraction=0.25, eta_seconds=3.5)
 
@@ -209,6 +221,7 @@ class JobStoreContract:
         assert done.status is JobStatus.SUCCEEDED
         assert done.artifacts == SUCCEEDED.artifacts
         assert done.metrics == SUCCEEDED.metrics
+        assert (done.goal_met, done.stopped_because) == (SUCCEEDED.goal_met, SUCCEEDED.stopped_because)
         assert done.finished_at is not None
         with pytest.raises(LeaseLostError):
             store.finish(job, fence, Outcome(JobStatus.FAILED))

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,19 @@ class TestRedisStore(JobStoreContract):
         assert store.get(job.id).metrics == old  # those of training
         store.finish(job.id, claim.fence, Outcome(JobStatus.SUCCEEDED, metrics=old))
         assert store.get(job.id).metrics == renamed
+
+    def test_a_result_of_before_has_met_its_goal(self, store: RedisStore, raw_redis: redis.Redis) -> None:
+        job, _ = store.create(make_spec())
+        claim = store.claim(job.id, 30)
+        assert claim is not None
+        record = {"name": "plan.json", "media_type": "application/json", "size_bytes": 2, "sha256": "c" * 64}
+        store.finish(job.id, claim.fence, Outcome(JobStatus.SUCCEEDED, goal_met=False))
+        assert store.get(job.id).goal_met is False
+        raw_redis.hdel(f"ridurre:job:{job.id}", "goal_met", "stopped_because")
+        raw_redis.hset(f"ridurre:job:{job.id}", "artifacts", json.dumps([record]))
+        old = store.get(job.id)
+        assert (old.goal_met, old.stopped_because) == (True, None)
+        assert (old.artifacts[0].candidate, old.artifacts[0].is_baseline) == (None, False)
 
     def test_nothing_is_left_of_a_deleted_job(self, store: RedisStore, raw_redis: redis.Redis) -> None:
         job, _ = store.create(make_spec(), "key")

@@ -47,6 +47,23 @@ def succeed_by_half() -> None:
     finish({"status": "succeeded"})
 
 
+def succeed_with_candidates(**changes: Any) -> None:
+    write_outputs(*OUTPUTS)
+    (DIRECTORY / "output" / "candidates").mkdir()
+    write_outputs(*(f"candidates/{name}{end}" for name in ("iteration-1", "b-0") for end in (".keras", ".plan.json")))
+    candidates = [{"name": "iteration-1"}, {"name": "iteration-2"}, {"name": "b-0", "is_baseline": True}]
+    told = {"goal_met": False, "stopped_because": "it is missed", "delivered": "iteration-2", "candidates": candidates}
+    finish({"status": "succeeded", "metrics": {"params": 10}, **told, **changes})
+
+
+def link_candidates_elsewhere() -> None:
+    write_outputs(*OUTPUTS)
+    (DIRECTORY / "work" / "x.keras").write_text("of another job")
+    (DIRECTORY / "work" / "x.plan.json").write_text("of another job")
+    (DIRECTORY / "output" / "candidates").symlink_to(DIRECTORY / "work")
+    finish({"status": "succeeded", "candidates": [{"name": "x"}]})
+
+
 def fail() -> None:
     sys.stderr.write("a trace for the operator")
     error = {"code": "training-failed", "detail": "the loss is not a number", "hint": "Lower the learning rate."}
@@ -109,6 +126,10 @@ BEHAVIOURS = {
     "wrong result": lambda: finish({"status": "excellent"}),
     "missing output": succeed_by_half,
     "pipe for a result": lambda: os.mkfifo(DIRECTORY / "result.json"),
+    "candidates": succeed_with_candidates,
+    "candidate missing": lambda: succeed_with_candidates(delivered=None),
+    "candidate elsewhere": lambda: succeed_with_candidates(candidates=[{"name": "../../input/model"}]),
+    "link candidates elsewhere": link_candidates_elsewhere,
     "sleep": sleep,
     "sleep at first": sleep_at_first,
     "sleep through SIGTERM": sleep_through_sigterm,

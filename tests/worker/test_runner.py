@@ -83,6 +83,45 @@ def test_a_job_with_data(job: Job) -> None:
     assert json.loads(lines[-1])["phase"] == "saving"
 
 
+def test_candidates_beside_the_delivered_one_are_files(job: Job) -> None:
+    spec = {"sweep": {"criteria": ["l1_norm", "random"], "sizes": [0.5, 0.3]}, "baselines": {"num_seeds": 1}}
+    result = job.run(residual(compiled=True), arrays(), pruning=spec, training={"fine_tuning_epochs": 1})
+    output = job.directory / "output"
+    report = PruningReport.model_validate_json((output / "report.json").read_text())
+    told = {each["name"]: each["is_baseline"] for each in result["candidates"]}
+    assert told == {each.name: each.baseline is not None for each in report.candidates}
+    assert sum(told.values()) == 3
+    assert result["delivered"] == report.delivered
+    files = {path.name for path in (output / "candidates").iterdir()}
+    aside = set(told) - {report.delivered}
+    assert files == {f"{name}{suffix}" for name in aside for suffix in (".keras", ".plan.json")}
+    for candidate in report.candidates:
+        if candidate.name != report.delivered:
+            model = keras.saving.load_model(output / "candidates" / f"{candidate.name}.keras")
+            plan = PruningPlan.model_validate_json((output / "candidates" / f"{candidate.name}.plan.json").read_text())
+            assert model.count_params() == plan.params_after == candidate.params
+
+
+def test_files_of_the_front_are_kept_first(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.candidates.MAX_FILES", 1)
+    spec = {"criterion": "l1_norm", "ratio": 0.2, "num_iterations": 3}
+    result = job.run(residual(), pruning=spec)
+    report = PruningReport.model_validate_json((job.directory / "output" / "report.json").read_text())
+    assert len(report.candidates) == 3
+    assert [each["name"] for each in result["candidates"]] == [report.front[0]]
+    assert "files of 1 of the 3 candidates are kept" in report.notes[-1]
+
+
+def test_a_goal_that_is_missed_is_told(job: Job) -> None:
+    result = job.run(
+        residual(), pruning={"criterion": "l1_norm", "ratio": 0.2, "num_iterations": 1, "target_params": 0.3}
+    )
+    assert result["status"] == "succeeded"
+    assert result["goal_met"] is False
+    assert "target_params 0.3 missed" in result["stopped_because"]
+    assert (job.directory / "output" / "pruned.keras").is_file()
+
+
 def test_the_report_tells_the_size_of_the_file_that_is_delivered(job: Job) -> None:
     job.run(residual(compiled=True), arrays())
     report = PruningReport.model_validate_json((job.directory / "output" / "report.json").read_text())

@@ -26,6 +26,30 @@ def test_a_success_is_committed_with_its_artifacts(workshop: Workshop) -> None:
     assert workshop.leftovers() == []
 
 
+def test_a_job_without_a_word_of_its_goal_has_met_it(workshop: Workshop) -> None:
+    job = workshop.run("succeed")
+    assert (job.goal_met, job.stopped_because) == (True, None)
+    assert workshop.run("fail").goal_met is None
+
+
+def test_candidates_are_artifacts_and_the_delivered_one_is_there_twice_by_name_only(workshop: Workshop) -> None:
+    job = workshop.run("candidates")
+    assert (job.status, job.goal_met, job.stopped_because) == (JobStatus.SUCCEEDED, False, "it is missed")
+    found = {artifact.name: artifact for artifact in job.artifacts}
+    for candidate, file, is_baseline in (
+        ("iteration-1", "candidates/iteration-1", False),
+        ("iteration-2", None, False),
+        ("b-0", "candidates/b-0", True),
+    ):
+        for suffix, delivered in ((".keras", "pruned.keras"), (".plan.json", "plan.json")):
+            artifact = found[f"candidate-{candidate}{suffix}"]
+            assert (artifact.candidate, artifact.is_baseline) == (candidate, is_baseline)
+            data = workshop.artifacts.path(f"jobs/{job.id}", artifact.sha256).read_text()
+            assert data == f"{delivered if file is None else file + suffix} of {job.id}"
+    assert found["candidate-iteration-2.keras"].sha256 == found["pruned.keras"].sha256
+    assert len(found) == len(job.artifacts) == 4 + 6
+
+
 def test_progress_is_told_with_an_estimate(workshop: Workshop) -> None:
     job = workshop.run("succeed")
     events = [event.data for event in workshop.store.read_events(job.id) if event.kind == "progress"]
@@ -53,6 +77,9 @@ CRASHES = {
     "missing output": "without pruned.keras",
     "pipe for a result": "no readable result",
     "link elsewhere": "without pruned.keras",
+    "candidate missing": "without candidates/iteration-2.keras",
+    "candidate elsewhere": "no readable result",
+    "link candidates elsewhere": "without candidates/x.keras",
 }
 
 
