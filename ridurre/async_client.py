@@ -144,6 +144,14 @@ class AsyncClient:
         """Fetch an artifact into a file or folder and return the file."""
         return await self._run(conversations.download(job_id, name, Path(path)))
 
+    async def download_candidate(self, job_id: str, candidate: str, path: str | Path) -> Path:
+        """Fetch the model of a candidate, given by its name in the report, into a file or folder."""
+        return await self._run(conversations.download_candidate(job_id, candidate, Path(path)))
+
+    async def download_candidates(self, job_id: str, folder: str | Path) -> list[Path]:
+        """Fetch all candidates into a folder, made if it is not there: `NAME.keras` and `NAME.plan.json`."""
+        return await self._run(conversations.download_candidates(job_id, Path(folder)))
+
     async def report(self, job_id: str) -> dict[str, Any]:
         """Return the contents of a job's `report.json`."""
         return await self._run(outcome.report_of(job_id))

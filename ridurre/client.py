@@ -169,6 +169,23 @@ class Client:
         """
         return self._run(conversations.download(job_id, name, Path(path)))
 
+    def download_candidate(self, job_id: str, candidate: str, path: str | Path) -> Path:
+        """Fetch the model of a candidate into a file or folder and return the file.
+
+        Args:
+            job_id: Which job.
+            candidate: Its name in `report["candidates"]`, as `Job.candidates` lists them.
+            path: Where to.
+
+        Raises:
+            RidurreError: The job has no file of such a candidate.
+        """
+        return self._run(conversations.download_candidate(job_id, candidate, Path(path)))
+
+    def download_candidates(self, job_id: str, folder: str | Path) -> list[Path]:
+        """Fetch all candidates into a folder, made if it is not there: `NAME.keras` and `NAME.plan.json`."""
+        return self._run(conversations.download_candidates(job_id, Path(folder)))
+
     def report(self, job_id: str) -> dict[str, Any]:
         """Return the contents of a job's `report.json`."""
         return self._run(outcome.report_of(job_id))

@@ -20,6 +20,8 @@ from ridurre.target import check_file_target
 
 LONG_POLL_SECONDS = 20.0
 MAX_FAILURES_IN_A_ROW = 6
+CANDIDATE = "candidate-"
+"""What the names of artifacts of candidates start with."""
 
 OnEvent = Callable[[Event], None]
 
@@ -137,6 +139,31 @@ def download(job_id: str, name: str, target: Path) -> Flow[Path]:
     check_file_target(target)
     yield Fetch(Download(f"{job_path(job_id)}/artifacts/{quote(name, safe='')}", target))
     return target
+
+
+def download_candidate(job_id: str, candidate: str, target: Path) -> Flow[Path]:
+    """Fetch the model of a candidate, given by its name in the report."""
+    found = yield from artifacts(job_id)
+    for each in found:
+        if each.candidate == candidate and each.name.endswith(".keras"):
+            return (yield from download(job_id, each.name, target))
+    known = dict.fromkeys(each.candidate for each in found if each.candidate is not None)
+    raise RidurreError(
+        f"Job {job_id} has no file of such a candidate.",
+        field="candidate",
+        received=candidate,
+        expected=f"one of {', '.join(known)}" if known else "a candidate of a job that has succeeded",
+    )
+
+
+def download_candidates(job_id: str, folder: Path) -> Flow[list[Path]]:
+    """Fetch all candidates and their plans into a folder, under the names that they have in the report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for each in (yield from artifacts(job_id)):
+        if each.candidate is not None:
+            paths.append((yield from download(job_id, each.name, folder / each.name.removeprefix(CANDIDATE))))
+    return paths
 
 
 def job_path(job_id: str) -> str:

@@ -42,16 +42,22 @@ class Progress(_Answer):
 
 
 class Artifact(_Answer):
-    """One file that a job produced."""
+    """One file that a job produced; `candidate` is the name in the report of the model that it belongs to."""
 
     name: str
     media_type: str
     size_bytes: int
     sha256: str
+    candidate: str | None = None
+    is_baseline: bool = False
 
 
 class Job(_Answer):
-    """A job as the service sees it; `etag` names this version of it."""
+    """A job as the service sees it.
+
+    Where `goal_met` is false, the job has succeeded and its model is the nearest that was found; `stopped_because` says
+    which limit it misses.
+    """
 
     id: str
     status: str
@@ -65,7 +71,14 @@ class Job(_Answer):
     progress: Progress | None = None
     metrics: dict[str, float | None] | None = None
     error: dict[str, Any] | None = None
+    goal_met: bool | None = None
+    stopped_because: str | None = None
     artifacts: tuple[Artifact, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of the candidates that have files, baselines among them; see `Client.download_candidate`."""
+        return tuple(dict.fromkeys(each.candidate for each in self.artifacts if each.candidate is not None))
 
     @property
     def finished(self) -> bool:

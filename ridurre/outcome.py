@@ -33,6 +33,11 @@ class Pruned:
     path: Path
     report: dict[str, Any]
 
+    @property
+    def goal_met(self) -> bool:
+        """Whether the model is within all targets and `max_metric_drop`; else it is the nearest that was found."""
+        return bool(self.report.get("goal_met", True))
+
 
 def prune(
     model_path: Path,

@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     JOB_FAILED = 1
     BAD_INPUT = 2
     UNREACHABLE = 3
+    GOAL_MISSED = 4
     INTERRUPTED = 130
 
 

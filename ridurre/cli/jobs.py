@@ -9,13 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ridurre.cli.candidates import compared
 from ridurre.cli.exits import exit_codes
 from ridurre.cli.literal import literal
 from ridurre.cli.options import JobId, Url
 from ridurre.cli.progress import describe, not_yet_all
 from ridurre.client import Client
 from ridurre.errors import JobUnfinishedError
-from ridurre.objects import Job
+from ridurre.objects import Artifact, Job
 from ridurre.target import check_file_target, check_folder_target
 
 
@@ -38,7 +39,7 @@ def jobs(
 
 
 def status(job_id: JobId, url: Url = None) -> None:
-    """Show one job. Exit code 1 if it failed or was cancelled."""
+    """Show one job and its candidates. Exit code 1 if it failed or was cancelled."""
     with exit_codes(), Client(url) as client:
         job = client.job(job_id)
         console = Console()
@@ -47,8 +48,12 @@ def status(job_id: JobId, url: Url = None) -> None:
             console.print(literal(progress), soft_wrap=True)
         for name, value in (job.metrics or {}).items():
             console.print(literal(f"  {name}: {value}"), soft_wrap=True)
+        if job.goal_met is False:
+            console.print(literal(f"  goal missed: {job.stopped_because}"), soft_wrap=True)
         for artifact in job.artifacts:
             console.print(literal(f"  {artifact.name}: {artifact.size_bytes:,} bytes"), soft_wrap=True)
+        if job.candidates:
+            console.print(compared(client.report(job.id)))
         if job.finished:
             job.raise_unless_succeeded()
 
@@ -62,27 +67,51 @@ def cancel(job_id: JobId, url: Url = None) -> None:
 
 def download(
     job_id: JobId,
-    name: Annotated[str | None, typer.Argument(help="One artifact, such as pruned.keras; default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One artifact, such as pruned.keras; default: the results.")
+    ] = None,
     url: Url = None,
     out: Annotated[Path, typer.Option(help="File or folder to write to.")] = Path(),
+    candidate: Annotated[
+        str | None, typer.Option(help="The model of one candidate, by its name in the report.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The results, and all candidates with their plans.")
+    ] = False,
 ) -> None:
     """Fetch what a job produced; each file's digest is checked. Exit code 1 if the job did not succeed."""
+    if sum((name is not None, candidate is not None, everything)) > 1:
+        raise typer.BadParameter("Give one of NAME, --candidate and --all.")
     with exit_codes(), Client(url) as client:
-        if name is None and out.exists():
+        is_one = name is not None or candidate is not None
+        if not is_one and out.exists():
             check_folder_target(out)
-        elif name is not None and not out.is_dir():
+        elif is_one and not out.is_dir():
             check_file_target(out)
-        job, found = client.job(job_id), [artifact.name for artifact in client.artifacts(job_id)]
-        wanted = [each for each in found if name in (None, each)]
+        job, found = client.job(job_id), client.artifacts(job_id)
+        wanted = [each.name for each in found if _is_wanted(each, name, candidate, everything)]
         if not wanted and not job.finished:
             raise JobUnfinishedError(job_id, job.status)
         if not wanted:
             job.raise_unless_succeeded()
-        if name is None:
+        console = Console()
+        if candidate is not None:
+            console.print(literal(client.download_candidate(job_id, candidate, out)), soft_wrap=True)
+        elif name is not None:
+            console.print(literal(client.download(job_id, name, out)), soft_wrap=True)
+        else:
             out.mkdir(parents=True, exist_ok=True)
-        for each in wanted if name is None else [name]:
-            Console().print(literal(client.download(job_id, each, out)), soft_wrap=True)
+            for each in wanted:
+                console.print(literal(client.download(job_id, each, out)), soft_wrap=True)
         job.raise_unless_succeeded()
+
+
+def _is_wanted(artifact: Artifact, name: str | None, candidate: str | None, everything: bool) -> bool:
+    if name is not None:
+        return artifact.name == name
+    if candidate is not None:
+        return artifact.candidate == candidate
+    return everything or artifact.candidate is None
 
 
 def _progress(job: Job) -> str:

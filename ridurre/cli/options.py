@@ -52,6 +52,40 @@ def parse_options(text: str) -> dict[str, Any]:
     return options
 
 
+def listed(text: str) -> list[Any]:
+    """Return what is written with commas; numbers as such."""
+    return [_number_or_text(each.strip()) for each in text.split(",") if each.strip()]
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def check_criteria(names: str | None) -> str | None:
+    """Return names of criteria in the catalog, with commas; anything else is a usage error."""
+    for name in listed(names or ""):
+        check_criterion(str(name))
+    return names
+
+
+def check_numbers(numbers: str | None) -> str | None:
+    """Return numbers with commas; anything else is a usage error."""
+    for number in listed(numbers or ""):
+        if not isinstance(number, float):
+            raise typer.BadParameter(f"{number!r} is not a number; expected some such as 0.6,0.4.")
+    return numbers
+
+
+def epochs(text: str) -> int | str:
+    """Return a number of epochs or `auto`; anything else is a usage error."""
+    if text == "auto" or text.isdecimal():
+        return text if text == "auto" else int(text)
+    raise typer.BadParameter(f"{text!r} is neither auto nor a number of epochs.")
+
+
 CRITERION_HELP = "What decides which channels stay; auto: by what data there is.  " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
@@ -102,9 +136,15 @@ PRUNING_FIELDS = {
     "min_channels": "min_channels",
     "seed": "seed",
 }
+# The same for fields of fields; lists are given with commas.
+NESTED_FIELDS = {
+    "sweep": {"criteria": "sweep_criteria", "sizes": "sweep_sizes"},
+    "search": {"max_trials": "search_trials", "max_epochs": "search_epochs", "max_minutes": "search_minutes"},
+    "baselines": {"methods": "baselines"},
+}
 EXTENTS = {
     "ratio", "ratios", "ratios_by_width", "target_params", "target_macs", "target_file_bytes", "target_latency",
-    "max_filters_removed",
+    "max_filters_removed", "max_metric_drop",
 }  # fmt: skip
 TRAINING_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs", "batch_size", "learning_rate", "seed")
 
@@ -125,7 +165,24 @@ class PruneOptions:
     ] = None
     max_filters_removed: Annotated[float | None, Option(help="Stop before more of all channels is removed.")] = None
     max_metric_drop: Annotated[
-        float | None, Option(help="Go back to the last model at most so much worse, such as 0.01 of accuracy.")
+        float | None,
+        Option(
+            help="Deliver a model at most so much worse, such as 0.01 of accuracy; without a size, search for the "
+            "smallest such model."
+        ),
+    ] = None
+    sweep_criteria: Annotated[
+        str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)
+    ] = None
+    sweep_sizes: Annotated[
+        str | None,
+        Option(help="Try several sizes, as shares of MACs that are left, such as 0.6,0.4.", callback=check_numbers),
+    ] = None
+    search_trials: Annotated[int | None, Option(help="Sizes that a search for the smallest model tries.")] = None
+    search_epochs: Annotated[int | None, Option(help="Epochs after which such a search ends.")] = None
+    search_minutes: Annotated[float | None, Option(help="Minutes after which such a search ends.")] = None
+    baselines: Annotated[
+        str | None, Option(help="Models to compare with, such as random,uniform_l1,from_scratch; never delivered.")
     ] = None
     iterations: Annotated[int | None, Option(min=1, help="Prune and fine-tune this often at most.")] = None
     schedule: Annotated[str | None, Option(help="constant, linear, exponential or one_shot.")] = None
@@ -136,7 +193,10 @@ class PruneOptions:
     freeze: Annotated[list[str] | None, Option(help="Neither prune nor train what matches; may be repeated.")] = None
     min_channels: Annotated[int | None, Option(min=1, help="Never leave a layer with fewer.")] = None
     epochs: Annotated[int | None, Option(min=0, help="Training before the first prune.")] = None
-    fine_tuning_epochs: Annotated[int | None, Option(min=0, help="After each prune.")] = None
+    fine_tuning_epochs: Annotated[
+        str | None,
+        Option(help="After each prune; auto, what data and removed share need.", metavar="<auto|int>", parser=epochs),
+    ] = None
     post_training_epochs: Annotated[int | None, Option(min=0, help="After the last iteration.")] = None
     batch_size: Annotated[int | None, Option(min=1, help="Samples per training step.")] = None
     learning_rate: Annotated[float | None, Option(help="Peak; default: the compiled model's.")] = None
@@ -146,14 +206,21 @@ class PruneOptions:
 
     def for_pruning(self) -> PruningOptions:
         """Return what was given of the fields of `PruningSpec`; without an extent that is a usage error."""
-        options: PruningOptions = (self.pruning or {}) | {  # type: ignore[assignment]
+        further = self.pruning or {}
+        options: PruningOptions = further | {  # type: ignore[assignment]
             field: value
             for field, option in PRUNING_FIELDS.items()
             if (value := getattr(self, option)) not in (None, [])
         }
-        if not options.keys() & EXTENTS:
+        for field, inner in NESTED_FIELDS.items():
+            given = {name: value for name, option in inner.items() if (value := getattr(self, option)) is not None}
+            given = {name: listed(value) if isinstance(value, str) else value for name, value in given.items()}
+            if given:
+                options[field] = (further.get(field) or {}) | given  # type: ignore[literal-required]
+        if not options.keys() & EXTENTS and not (options.get("sweep") or {}).get("sizes"):
             raise typer.BadParameter(
-                "Say how far to go: give --ratio, --target-params, another --target or --max-filters-removed."
+                "Say how far to go: give --ratio, --target-params, another --target or --max-filters-removed; or "
+                "--max-metric-drop, for the smallest model within it; or --sweep-sizes."
             )
         return options
 

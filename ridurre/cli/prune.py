@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from typer import Option
 
-from ridurre.cli.exits import errors_console, exit_codes
+from ridurre.cli.candidates import compared, is_compared, nearest
+from ridurre.cli.exits import ExitCode, errors_console, exit_codes
 from ridurre.cli.grouped import with_options
 from ridurre.cli.literal import literal, literal_lines
 from ridurre.cli.options import Model, Out, PruneOptions, Url
@@ -20,7 +23,19 @@ from ridurre.client import Client
 from ridurre.errors import ConflictError, RidurreError
 from ridurre.options import PruningOptions
 from ridurre.outcome import default_target, naming_the_job
-from ridurre.target import check_model_target
+from ridurre.target import check_model_target, check_new_folder
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a prune, here or on a service."""
+
+    model: Path
+    data: str | None
+    pruning: PruningOptions
+    training: Mapping[str, Any]
+    target: Path
+    candidates: Path | None
 
 
 @with_options
@@ -28,39 +43,50 @@ def prune(
     model: Model,
     options: PruneOptions,
     out: Out = None,
+    candidates: Annotated[
+        Path | None, Option(help="Folder for all models that come of it, each with its plan.", file_okay=False)
+    ] = None,
     name: Annotated[str | None, Option(help="A label for the job.")] = None,
     url: Url = None,
     local: Annotated[bool, Option("--local", help="Prune in this process, without a service.")] = False,
+    resume: Annotated[
+        Path | None,
+        Option(
+            help="With --local, a folder for the state of the run: the same command goes on there.", file_okay=False
+        ),
+    ] = None,
 ) -> None:
-    """Prune a model and show it before and after. Ctrl-C cancels the job."""
-    pruning_options, training_options = options.for_pruning(), options.for_training()
-    console, target = Console(), out or default_target(model)
+    """Prune a model and show it before and after. Ctrl-C cancels the job.
+
+    Where no model is within all targets and --max-metric-drop, the nearest is written and the exit code is 4.
+    """
+    if resume is not None and not local:
+        raise typer.BadParameter("--resume needs --local: a service goes on with interrupted jobs by itself.")
+    target = out or default_target(model)
+    asked = _Asked(model, options.data, options.for_pruning(), options.for_training(), target, candidates)
+    console = Console()
     with exit_codes():
         overwritten = check_model_target(target).exists()
-        if local:
-            report = _locally(model, options.data, target, training_options, pruning_options, console)
-        else:
-            report = _on_service(url, model, options.data, target, name, training_options, pruning_options, console)
+        if candidates is not None:
+            check_new_folder(candidates)
+        report = _locally(asked, resume, console) if local else _on_service(asked, url, name, console)
         console.print(before_after(report))
+        if is_compared(report):
+            console.print(compared(report))
         for note in report.get("notes", ()):
             console.print(literal(f"Note: {note}"), soft_wrap=True)
         console.print(literal(f"{'Overwrote' if overwritten else 'Wrote'} {target}"), soft_wrap=True)
+        if not report.get("goal_met", True):
+            errors_console.print(literal(f"Goal missed: {report['stopped_because']}.", "yellow"), soft_wrap=True)
+            console.print(nearest(report))
+            raise typer.Exit(ExitCode.GOAL_MISSED)
 
 
-def _on_service(
-    url: str | None,
-    model: Path,
-    data: str | None,
-    target: Path,
-    name: str | None,
-    training: Mapping[str, Any],
-    pruning: PruningOptions,
-    console: Console,
-) -> dict[str, Any]:
+def _on_service(asked: _Asked, url: str | None, name: str | None, console: Console) -> dict[str, Any]:
     with Client(url) as client:
-        uploaded = client.upload_model(model)
-        dataset = client.dataset(data)
-        job = client.submit(uploaded, dataset, name=name, training=training, **pruning)
+        uploaded = client.upload_model(asked.model)
+        dataset = client.dataset(asked.data)
+        job = client.submit(uploaded, dataset, name=name, training=asked.training, **asked.pruning)
         console.print(literal(f"Job {job.id} on {client.url}"), soft_wrap=True)
         try:
             with ProgressDisplay(console) as display:
@@ -70,7 +96,9 @@ def _on_service(
             raise
         job.raise_unless_succeeded()
         with naming_the_job(job.id):
-            client.download(job.id, "pruned.keras", target)
+            client.download(job.id, "pruned.keras", asked.target)
+            if asked.candidates is not None:
+                client.download_candidates(job.id, asked.candidates)
             return client.report(job.id)
 
 
@@ -88,21 +116,21 @@ def _cancel(client: Client, job_id: str) -> None:
         errors_console.print(literal(f"Interrupted; asked the service to cancel job {job_id}."), soft_wrap=True)
 
 
-def _locally(
-    model: Path,
-    data: str | None,
-    target: Path,
-    training: Mapping[str, Any],
-    pruning: PruningOptions,
-    console: Console,
-) -> dict[str, Any]:
+def _locally(asked: _Asked, resume: Path | None, console: Console) -> dict[str, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it once, when it is imported
 
     from ridurre.local import prune as prune_locally
 
     with ProgressDisplay(console, is_local=True) as display:
         result = prune_locally(
-            model, data, out=target, training=training, on_progress=display.on_local_progress, **pruning
+            asked.model,
+            asked.data,
+            out=asked.target,
+            training=asked.training,
+            on_progress=display.on_local_progress,
+            candidates_directory=asked.candidates,
+            checkpoint_directory=resume,
+            **asked.pruning,
         )
     report: dict[str, Any] = result.report.model_dump(mode="json")
     return report

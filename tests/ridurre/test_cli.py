@@ -384,7 +384,7 @@ def shown_options(output: str) -> set[str]:
 def test_plan_takes_what_prune_takes(run: Run) -> None:
     ours, theirs = (shown_options(run(command, "--help").output) for command in ("plan", "prune"))
     assert {"--target-macs", "--data", "--freeze", "--pruning", "--epochs"} < ours
-    assert theirs - ours == {"--name", "--url", "--local"}
+    assert theirs - ours == {"--name", "--url", "--local", "--candidates", "--resume"}
 
 
 @pytest.mark.parametrize(
