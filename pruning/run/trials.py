@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pruning.report import Candidate
 from pruning.run.choosing import best
 from pruning.run.setting import Setting
 from pruning.run.state import RunState
@@ -60,7 +61,8 @@ def _bisected(setting: Setting, search: Search, state: RunState) -> Trial | None
     """
     sizes = {trial.name: trial.target[1] for trial in state.trials if trial.target is not None}
     good = [kept for kept in state.kept if kept.candidate.meets_limits]
-    highest = min((sizes[kept.candidate.trial] for kept in good), default=1.0)
+    # What a trial has passed through may be good where its end is not.
+    highest = min((_left(setting, state, kept.candidate) for kept in good), default=1.0)
     failed = [size for size in sizes.values() if size < highest]
     lowest = max(failed, default=0.0)
     spent = sum(len(next(iter(phase.values()), [])) for name, phase in state.history.items() if name != "training")
@@ -70,7 +72,8 @@ def _bisected(setting: Setting, search: Search, state: RunState) -> Trial | None
         or (search.max_minutes is not None and sum(row.seconds for row in state.rows) >= 60 * search.max_minutes)
     )
     size = round(math.sqrt(lowest * highest) if lowest else highest / 2, 4)
-    if is_spent or size < _SMALLEST or (lowest and highest / lowest < 1 + search.resolution):
+    is_fine_enough = size in sizes.values() or (lowest > 0 and highest / lowest < 1 + search.resolution)
+    if is_spent or is_fine_enough or size < _SMALLEST:
         return None
     start = best(setting, good)
     return Trial(
@@ -84,10 +87,7 @@ def _baselines(setting: Setting, state: RunState) -> Sequence[Trial]:
     asked, chosen = setting.spec.baselines, best(setting, state.offered)
     if asked is None or chosen is None:
         return []
-    before, after = state.rows[0], chosen.candidate
-    left = after.params / before.params
-    if setting.size_field == "target_macs" and before.macs and after.macs:
-        left = after.macs / before.macs
+    left = _left(setting, state, chosen.candidate)
     return [
         Trial(
             name=f"baseline-{method}-{seed}",
@@ -98,3 +98,11 @@ def _baselines(setting: Setting, state: RunState) -> Sequence[Trial]:
         for method in asked.methods
         for seed in range(asked.num_seeds)
     ]
+
+
+def _left(setting: Setting, state: RunState, candidate: Candidate) -> float:
+    """Return the share of the model as it came that a candidate is, by what sizes are given by."""
+    before = state.rows[0]
+    if setting.size_field == "target_macs" and before.macs and candidate.macs:
+        return candidate.macs / before.macs
+    return candidate.params / before.params
