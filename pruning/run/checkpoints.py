@@ -60,7 +60,7 @@ class Checkpoints:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         write_arrays(aside / "arrays.npz", snapshot.arrays)
-        content = state.model_dump_json().encode()
+        content = state.as_json().encode()
         write_whole(aside / "state.json", hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
         os.rename(aside, self._folder / f"{self._number:06d}")
         for old in self._whole_ones()[:-_KEPT]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,6 +58,10 @@ class RunState(BaseModel):
     def noted(self, *notes: str) -> RunState:
         """Return the state with these lines for the report, each once."""
         return self.model_copy(update={"notes": tuple(dict.fromkeys((*self.notes, *notes)))})
+
+    def as_json(self) -> str:
+        """Return what `model_validate_json` reads; pydantic itself would write null for the NaN of a loss."""
+        return json.dumps(self.model_dump(mode="json"))
 
     @property
     def trial(self) -> Trial:
