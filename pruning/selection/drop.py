@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ class WatchedMetric:
         self._higher_is_better = _higher_is_better(self.name)
 
     def is_better(self, value: float, than: float) -> bool:
-        """Tell whether a value is better than another; NaN is no better than anything."""
+        """Tell whether a value is better than another; NaN is the worst of all."""
+        if math.isnan(than):
+            return not math.isnan(value)
         return value > than if self._higher_is_better else value < than
 
     def drop(self, before: Mapping[str, float], after: Mapping[str, float]) -> Drop:
