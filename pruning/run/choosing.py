@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -116,7 +117,8 @@ def _by_size(kept: Kept) -> tuple[float, ...]:
 
 
 def _drop(candidate: Candidate) -> float:
-    return 0.0 if candidate.drop is None else candidate.drop
+    drop = 0.0 if candidate.drop is None else candidate.drop
+    return math.inf if math.isnan(drop) else drop
 
 
 def _size(candidate: Candidate) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -52,6 +53,12 @@ def test_without_one_within_the_limits_the_nearest_is_the_best(settings: dict[st
     assert chosen(settings["target"], kept("a", 0.7, 0.1, **missed), kept("b", 0.6, 0.2, **missed)) == "b"
     assert chosen(settings["drop"], kept("a", 0.7, 0.3, **missed), kept("b", 0.6, 0.4, **missed)) == "a"
     assert chosen(settings["drop"], kept("a", 0.3, None, **missed), kept("b", 0.6, 0.4, **missed)) is not None
+
+
+def test_a_model_whose_metric_is_no_number_is_the_worst(settings: dict[str, Setting]) -> None:
+    broken, whole = kept("broken", 0.3, math.nan, is_good=False), kept("whole", 0.5, 0.4, is_good=False)
+    assert chosen(settings["drop"], broken, whole, kept("other", 0.6, 0.5, is_good=False)) == "whole"
+    assert front([broken.candidate, whole.candidate]) == ("whole",)
 
 
 def test_what_was_post_trained_takes_the_place_of_what_it_came_from(settings: dict[str, Setting]) -> None:
