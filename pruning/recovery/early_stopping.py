@@ -5,16 +5,18 @@ from __future__ import annotations
 from pruning.recovery.phase import Phase
 from pruning.recovery.training_state import TrainingState
 
-_FEWEST, _SHARE = 3, 0.4
+_FEWEST, _SHARE = 3, 0.2
 
 
 def patience(num_epochs: int) -> int:
-    """Return how many epochs in a row may bring nothing: the end of a cosine brings much, so it is generous."""
+    """Return how many epochs in a row may bring nothing."""
     return max(_FEWEST, round(_SHARE * num_epochs))
 
 
 def judged(phase: Phase, state: TrainingState, figures: dict[str, float]) -> TrainingState:
     """Return the state with the epoch that was just done judged by the watched metric.
+
+    Epochs of the first half never end a phase: what a falling learning rate brings comes late.
 
     Args:
         phase: What is watched.
@@ -26,6 +28,6 @@ def judged(phase: Phase, state: TrainingState, figures: dict[str, float]) -> Tra
     value = figures[phase.watched.name]
     is_better = state.best_value is None or phase.watched.is_better(value, state.best_value)
     best_epoch = state.epochs if is_better else state.best_epoch or 0
-    is_over = state.epochs - best_epoch >= patience(phase.num_epochs)
+    is_over = state.epochs - max(best_epoch, phase.num_epochs // 2) >= patience(phase.num_epochs)
     best = {"best_epoch": best_epoch, "best_value": value if is_better else state.best_value}
     return state.model_copy(update={**best, "is_over": is_over})
