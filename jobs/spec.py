@@ -35,8 +35,7 @@ class JobSpec(BaseModel):
     @field_validator("pruning")
     @classmethod
     def _check_names(cls, pruning: PruningSpec) -> PruningSpec:
-        criteria = [pruning.criterion, *(pruning.sweep.criteria if pruning.sweep else ())]
-        if not all(isinstance(criterion, str) for criterion in criteria):
+        if not all(isinstance(criterion, str) for criterion in (pruning.criterion, *pruning.criteria)):
             raise ValueError("a job takes a criterion by its catalog name; objects work only in the library")
         if not isinstance(pruning.schedule, str):
             raise ValueError("a job takes a schedule by its name; functions work only in the library")

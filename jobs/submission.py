@@ -10,7 +10,7 @@ from jobs.record import DatasetRecord, ModelRecord
 from jobs.spec import BUILTIN_DATASETS, EPOCH_FIELDS, JobSpec
 from jobs.stores.base import JobStore
 from jobs.stores.refusals import missing_input
-from pruning.catalog import CRITERIA, resolved
+from pruning.catalog import CRITERIA
 from pruning.errors import SpecError
 
 LAYERS_SHOWN = 8
@@ -53,9 +53,8 @@ def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
 
 
 def _check_without_data(spec: JobSpec) -> None:
-    swept = spec.pruning.sweep.criterion_names if spec.pruning.sweep else []
-    names = [resolved(name, has_data=False, has_targets=False) for name in swept or [spec.pruning.criterion]]
-    looking = [name for name in names if CRITERIA[name].needs_data]
+    criteria = spec.pruning.resolved(has_data=False, has_targets=False).criteria
+    looking = [name for name in criteria if CRITERIA[name].needs_data]
     if looking:
         raise SpecError(
             f"the criterion {looking[0]} looks at data",

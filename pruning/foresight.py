@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
+from pruning.errors import SpecError
 from pruning.measure import Latency, latency
 from pruning.pipeline import prune
 from pruning.plan import PruningPlan
@@ -28,6 +29,7 @@ class Forecast:
         plan: Which channels would stay, over all iterations.
         stopped_because: Why no more would go.
         notes: What the forecast leaves out, or the prune would note.
+        swept: Of a sweep: name of each trial → its plan; `plan` is the smallest of them.
         latency: Of the pruned model, timed in turns with the original; `None` where it was not asked for.
     """
 
@@ -35,6 +37,7 @@ class Forecast:
     stopped_because: str
     notes: tuple[str, ...]
     latency: Latency | None
+    swept: Mapping[str, PruningPlan] = field(default_factory=dict)
 
 
 def foresee(
@@ -61,30 +64,45 @@ def foresee(
 
     Raises:
         PruningError: What `prune` would raise before it trains.
+        SpecError: The spec asks for a search, whose sizes only training tells.
     """
     spec = checked(PruningSpec, spec, "pruning")
+    _refuse_search(spec)
     training = checked(TrainingSpec, training or {}, "training")
     arrays = None if data is None else Data.of(data)
     spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
     model = as_functional(model)
     result = prune(
         model,
-        spec.model_copy(update={"max_metric_drop": None}),
-        arrays if looks_at_data(spec.criterion) else None,
+        spec.model_copy(update={"max_metric_drop": None, "baselines": None}),
+        arrays if any(map(looks_at_data, spec.criteria)) else None,
         training=training.model_copy(update=_UNTRAINED),
         on_progress=on_progress,
         is_timed=False,
     )
     left_out = () if spec.max_metric_drop is None else (_LEFT_OUT,)
+    last = {each.trial: each.name for each in result.report.candidates}
     return Forecast(
         plan=result.plan,
         stopped_because=result.report.stopped_because,
         notes=(*left_out, *result.report.notes),
         latency=_timed(result.model, model, spec) if is_timed else None,
+        swept={} if spec.sweep is None else {trial: result.candidate(name)[1] for trial, name in last.items()},
     )
 
 
 _LEFT_OUT = "max_metric_drop is left out: only training tells how the metric falls, and so whether less or more goes"
+
+
+def _refuse_search(spec: PruningSpec) -> None:
+    if spec.smallest is not None:
+        raise SpecError(
+            "Which sizes a search tries, and where it ends, only training tells.",
+            field="pruning.max_metric_drop",
+            received="max_metric_drop without a size",
+            expected="a size to plan: a target, ratio, max_filters_removed, or the sizes of a sweep",
+            hint="Give sizes that may come of it, such as target_macs 0.5, or a sweep over several.",
+        )
 
 
 def _timed(pruned: keras.Model, original: keras.Model, spec: PruningSpec) -> Latency:

@@ -9,10 +9,9 @@ from typing import Any
 
 import keras
 
-from pruning.catalog import AUTO
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
-from pruning.progress import OnProgress
+from pruning.progress import OnProgress, never_falling
 from pruning.recovery.objective import check_objective
 from pruning.recovery.snapshot import Snapshot
 from pruning.report import PruningReport
@@ -115,14 +114,13 @@ def prune(
     training = checked(TrainingSpec, training or {}, "training")
     arrays = None if data is None else Data.of(data)
     spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
-    for criterion in [spec.criterion, *(spec.sweep.criteria if spec.sweep is not None else [])]:
-        if criterion != AUTO:
-            require_data(criterion, arrays is not None)
+    for criterion in spec.criteria:
+        require_data(criterion, arrays is not None)
     functional = as_functional(model)
     if functional is not model:
         notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
     check_objective(functional, training, has_data=data is not None)
-    on_progress = on_progress or (lambda progress: None)
+    on_progress = never_falling(on_progress or (lambda progress: None))
     setting = Setting.of(functional, spec, training, arrays, on_progress)
     checkpoints = None if checkpoint_directory is None else Checkpoints(Path(checkpoint_directory), setting)
     models = Models(setting, Shelf(None if checkpoints is None else checkpoints.shelf))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Phase = Literal["loading", "training", "pruning", "fine-tuning", "post-training", "saving"]
@@ -36,3 +36,15 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def never_falling(on_progress: OnProgress) -> OnProgress:
+    """Return what tells on, with no fraction below one before: how much is left is estimated anew with each trial."""
+    highest = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal highest
+        highest = max(highest, progress.fraction)
+        on_progress(replace(progress, fraction=highest))
+
+    return tell

@@ -321,17 +321,27 @@ class PruningSpec(_Frozen):
         return given or bool(self.ratios) or bool(self.ratios_by_width)
 
     def resolved(self, *, has_data: bool, has_targets: bool) -> PruningSpec:
-        """Return the spec with the criterion that `auto` stands for."""
-        if self.criterion != AUTO:
-            return self
-        name = resolved(AUTO, has_data=has_data, has_targets=has_targets)
-        return self.model_copy(update={"criterion": name})
+        """Return the spec with the criterion that `auto` stands for, in its sweep too."""
+
+        def of(criterion: Any) -> Any:
+            is_name = isinstance(criterion, str)
+            return resolved(criterion, has_data=has_data, has_targets=has_targets) if is_name else criterion
+
+        changes: dict[str, Any] = {"criterion": of(self.criterion)}
+        if self.sweep is not None:
+            changes["sweep"] = self.sweep.model_copy(update={"criteria": [of(each) for each in self.sweep.criteria]})
+        return self.model_copy(update=changes)
 
     @property
     def smallest(self) -> Search | None:
         """How to search for the smallest model; `None` where sizes are given."""
         is_alone = self.max_metric_drop is not None and not self.extent_is_given
         return self.search or (Search() if is_alone and (self.sweep is None or not self.sweep.sizes) else None)
+
+    @property
+    def criteria(self) -> list[Any]:
+        """The criteria that are gone by: those of the sweep, else the spec's own."""
+        return list(self.sweep.criteria if self.sweep is not None else ()) or [self.criterion]
 
     @property
     def patterns(self) -> dict[str, list[str]]:

@@ -109,7 +109,7 @@ def plan(
     from pruning.load import load_model
 
     spec, training_spec = _specs(pruning_options, training)
-    is_looked_at = not isinstance(spec.criterion, str) or spec.criterion == AUTO or CRITERIA[spec.criterion].needs_data
+    is_looked_at = any(each == AUTO or not isinstance(each, str) or CRITERIA[each].needs_data for each in spec.criteria)
     return foresee(
         load_model(Path(model)),
         spec,

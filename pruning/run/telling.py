@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pruning.errors import InfeasibleError
 from pruning.progress import Phase, Progress
 from pruning.report import Step
 from pruning.run.setting import Setting
 from pruning.run.state import RunState
-from pruning.run.trials import num_trials_expected
+from pruning.run.trial import Trial
+from pruning.run.trials import next_trial, num_trials_expected
 
 SCORING_UNITS = 0.9
 """Of a prune that looks at data, which counts as one unit: the share that the looking takes."""
@@ -40,9 +42,11 @@ def tell(setting: Setting, state: RunState, phase: Phase, units: float = 0.0, **
 def _units(setting: Setting, state: RunState) -> float:
     """Return the whole work in epochs, as far as it can be foreseen; a prune counts as one."""
     training = 0 if setting.recovery is None else setting.training.epochs
-    if not state.trials:
+    trial = state.trial if state.trials else next_trial(setting, state)
+    try:
+        asked = setting.asked(trial or Trial())
+    except InfeasibleError:  # The next trial will be left out.
         return training + 10.0
-    asked = setting.asked(state.trial)
     num_iterations = max(asked.iterations.expected(), state.iteration or 0)
-    trial = num_iterations * (1 + asked.budget.fine_tuning_epochs) + asked.budget.post_training_epochs
-    return training + trial * max(num_trials_expected(setting), len(state.trials))
+    units = num_iterations * (1 + asked.budget.fine_tuning_epochs) + asked.budget.post_training_epochs
+    return training + units * max(num_trials_expected(setting), len(state.trials))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pruning.catalog import AUTO, CRITERIA
+from pruning.catalog import CRITERIA
 from pruning.spec import BaselineMethod, PruningSpec
 
 BASE = "base"
@@ -46,8 +46,7 @@ class Trial(BaseModel):
         if self.baseline is not None:
             changes |= _UNIFORM | {"criterion": "random" if self.baseline == "random" else "l1_norm"}
         elif self.criterion is not None and asked.sweep is not None:
-            own = asked.sweep.criteria[self.criterion]
-            changes["criterion"] = asked.criterion if own == AUTO else own
+            changes["criterion"] = asked.sweep.criteria[self.criterion]
         if self.target is not None:
             others = dict.fromkeys(("target_params", "target_macs", "target_file_bytes", "target_latency"))
             changes |= others | {self.target[0]: self.target[1], "ratio": None}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +33,8 @@ def plan(
 ) -> None:
     """Say what `prune` with these options would do: nothing is trained, and no service is needed.
 
-    Data is read, as .npz, only where the criterion looks at it.
+    Data is read, as .npz, only where a criterion looks at it. Of a sweep all plans are told, by name of the trial, and
+    the layers of the smallest.
     """
     pruning, training = options.for_pruning(), options.for_training()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it once, when it is imported
@@ -51,11 +54,15 @@ def plan(
                 **pruning,
             )
         text = forecast.plan.model_dump_json(indent=2)
+        if forecast.swept:
+            text = json.dumps({name: plan.model_dump(mode="json") for name, plan in forecast.swept.items()}, indent=2)
         if target is not None:
             target.write_text(f"{text}\n", encoding="utf-8")
         if as_json:
             console.print(literal_lines(text), soft_wrap=True)
             return
+        if forecast.swept:
+            console.print(what_each_would_leave(forecast.swept))
         console.print(what_would_go(forecast.plan))
         lines = [f"Stops because {forecast.stopped_because}."] if forecast.stopped_because else []
         lines += [] if forecast.latency is None else [speed(forecast.latency)]
@@ -77,6 +84,17 @@ def what_would_go(plan: PruningPlan) -> Table:
     for layer in plan.layers:
         cells = (_change(layer, field) for field in ("channels", "params", "macs"))
         table.add_row(literal(layer.path), *cells, literal(layer.why))
+    return table
+
+
+def what_each_would_leave(plans: Mapping[str, PruningPlan]) -> Table:
+    """Return a table of several plans with their totals, the smallest first."""
+    table = Table(title="What each would leave", title_justify="left")
+    table.add_column("")
+    for heading in ("parameters", "MACs per sample"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, plan in sorted(plans.items(), key=lambda each: (each[1].macs_after or 0, each[1].params_after)):
+        table.add_row(literal(name), _total(plan, "params"), _total(plan, "macs"))
     return table
 
 

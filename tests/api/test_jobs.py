@@ -25,7 +25,7 @@ def test_a_job_is_queued_and_published(service: Service) -> None:
     assert job["spec"]["training"]["batch_size"] == 64
     assert set(job) == {
         *("id", "name", "status", "spec", "attempt", "version", "cancel_requested", "created_at", "started_at"),
-        *("finished_at", "progress", "metrics", "error", "artifacts"),
+        *("finished_at", "progress", "metrics", "error", "goal_met", "stopped_because", "artifacts"),
     }
     assert service.client.get(response.headers["location"]).json() == job
 
@@ -277,6 +277,23 @@ def test_a_criterion_that_needs_data_is_refused_without(service: Service, monkey
     monkeypatch.setitem(CRITERIA, "random", replace(CRITERIA["random"], needs_data=True))
     spec = service.spec(dataset=None, pruning={"criterion": "random", "ratio": 0.5})
     assert assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")["field"] == "dataset"
+
+
+def test_a_sweep_is_checked_as_a_criterion_is(service: Service) -> None:
+    for dataset, sweep, field in (
+        (None, {"criteria": ["l1_norm", "taylor"]}, "dataset"),
+        ("digits", {"criteria": ["l1_norm", "l1_norm"]}, "pruning.sweep"),
+        ("digits", {"sizes": [1.5]}, "pruning.sweep.sizes.0"),
+    ):
+        spec = service.spec(dataset=dataset, pruning={"ratio": 0.5, "sweep": sweep})
+        problem = assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")
+        assert problem["field"] == field
+        assert problem["expected"]
+
+
+def test_the_smallest_within_a_drop_is_a_job(service: Service) -> None:
+    spec = service.spec(pruning={"max_metric_drop": 0.01})
+    assert service.client.post("/v1/jobs", json=spec).status_code == 202
 
 
 def test_a_criterion_that_chooses_sets_is_refused_for_a_global_ranking(service: Service) -> None:

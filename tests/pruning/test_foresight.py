@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pruning import PruningSpec, foresee, prune
+from pruning import CriterionError, PruningSpec, SpecError, foresee, prune
 from tests.pruning.models import blobs, residual
 
 
@@ -53,3 +53,24 @@ def test_both_models_are_timed_as_the_target_says() -> None:
     assert timed.seconds_beside is not None
     assert timed.spread_beside is not None
     assert min(timed.seconds, timed.seconds_beside) > 0 <= min(timed.spread, timed.spread_beside)
+
+
+def test_of_a_sweep_each_plan_is_that_of_its_own_prune() -> None:
+    sweep = {"criteria": ["l1_norm", "random"], "sizes": [0.5]}
+    told = foresee(residual(), {"sweep": sweep, "max_metric_drop": 0.1, "baselines": {}}, is_timed=False)
+    assert set(told.swept) == {"l1_norm-0.5", "random-0.5"}
+    for name, plan in told.swept.items():
+        criterion, size = name.rsplit("-", 1)
+        own = prune(residual(), {"criterion": criterion, "target_macs": float(size)}, is_timed=False).plan
+        assert plan.model_copy(update={"criterion": criterion}) == own
+    assert told.plan.macs_after == min(plan.macs_after or 0 for plan in told.swept.values())
+
+
+def test_where_a_search_ends_is_not_foreseen() -> None:
+    with pytest.raises(SpecError, match="only training tells"):
+        foresee(residual(), {"max_metric_drop": 0.01})
+
+
+def test_a_sweep_over_criteria_that_look_at_data_needs_some() -> None:
+    with pytest.raises(CriterionError, match="taylor looks at data"):
+        foresee(residual(), {"ratio": 0.5, "sweep": {"criteria": ["l1_norm", "taylor"]}})
