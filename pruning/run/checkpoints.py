@@ -72,13 +72,16 @@ class Checkpoints:
         Raises:
             CheckpointError: There are checkpoints, and none can be read.
         """
-        failure = None
+        failure, torn = None, list[Path]()
         for folder in reversed(self._whole_ones()):
             try:
                 state, arrays = _state(folder / "state.json"), read_arrays(folder / "arrays.npz")
             except CheckpointError as error:
                 failure = error
+                torn.append(folder)
                 continue
+            for useless in torn:  # It would take the place of one that can be read.
+                shutil.rmtree(useless)
             snapshot = Snapshot.from_arrays(arrays)
             if state.phase is not None:
                 bench.resumed = TrainingSnapshot.from_arrays(state.phase, arrays)
@@ -89,7 +92,7 @@ class Checkpoints:
         return None
 
     def _whole_ones(self) -> list[Path]:
-        return sorted(each for each in self._folder.iterdir() if each.suffix != ".tmp")
+        return sorted(each for each in self._folder.iterdir() if each.name.isdecimal())
 
 
 def _state(path: Path) -> RunState:

@@ -167,6 +167,25 @@ def test_a_torn_checkpoint_costs_one_step_and_changes_nothing(
     assert_same(run(directory, SPEC, TRAINING), whole)
 
 
+def test_a_torn_checkpoint_does_not_take_the_place_of_one_that_can_be_read(
+    directory: Path, whole: PruningResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is torn again right after the run went on."""
+    for _ in range(2):
+        _emptied(checkpoints(directory)[-1])
+        with interrupted_after(monkeypatch, 1):
+            run(directory, SPEC, TRAINING)
+    _emptied(checkpoints(directory)[-1])
+    assert_same(run(directory, SPEC, TRAINING), whole)
+
+
+def test_what_others_left_in_the_folder_is_no_checkpoint(directory: Path, whole: PruningResult) -> None:
+    (directory / "checkpoints" / ".DS_Store").write_bytes(b"")
+    (directory / "checkpoints" / "999999.tmp").mkdir()
+    (directory / "checkpoints" / "999999.tmp" / "state.json").write_bytes(b"half of")
+    assert_same(run(directory, SPEC, TRAINING), whole)
+
+
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize("damage", ["truncated arrays", "truncated state", "an empty folder"])
 def test_without_a_checkpoint_that_can_be_read_the_run_does_not_begin_anew(damage: str, directory: Path) -> None:
