@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
+from keras.src.random.seed_generator import global_seed_generator
 
 
 class Chance(keras.callbacks.Callback):
@@ -34,8 +34,11 @@ class Chance(keras.callbacks.Callback):
 
 def _reseed(*entropy: int) -> None:
     seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    generator = global_seed_generator()
-    keras.utils.set_random_seed(seed)
-    # Keras would make a new generator, of which a step that is traced already knows nothing.
-    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
-    generator.state.assign(keras.random.SeedGenerator(seed).state)
+    if keras.backend.backend() != "tensorflow":
+        keras.utils.set_random_seed(seed)
+        return
+    # TensorFlow's own seed stays: with a new one it would optimise the graph of each step again. Keras would make a
+    # new generator, of which a step that is traced already knows nothing.
+    random.seed(seed)
+    np.random.seed(seed)
+    global_seed_generator().state.assign(keras.random.SeedGenerator(seed).state)
