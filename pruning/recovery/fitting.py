@@ -184,11 +184,15 @@ class Recovery:
         """Go back to the best epoch of a phase, unless the last one is as good once its statistics are settled."""
         if phase.watched is None or watch.best is None or watch.state.best_epoch == watch.state.epochs:
             return
-        last, value = Snapshot.of(model), self.evaluate(model)[phase.watched.name]
+        name, kept, value = phase.watched.name, Snapshot.of(model).variables, self.evaluate(model)[phase.watched.name]
         assign(model.variables, watch.best)
-        self.settle(model)
-        if not phase.watched.is_better(self.evaluate(model)[phase.watched.name], value):
-            assign(model.variables, last.variables)
+        for is_settled in (False, True):
+            if is_settled:
+                self.settle(model)
+            found = self.evaluate(model)[name]
+            if phase.watched.is_better(found, value):
+                kept, value = Snapshot.of(model).variables, found
+        assign(model.variables, kept)
 
     def _training_batches(self, model: keras.Model, seed: int, first_epoch: int = 0) -> Batches:
         return Batches(
