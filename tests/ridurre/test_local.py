@@ -116,6 +116,75 @@ def test_plan_says_what_prune_does_and_trains_nothing(
     assert CliRunner().invoke(app, [*looks_at_data, "--data", str(data_path)]).exit_code == 0
 
 
+def test_a_search_is_not_planned_and_a_sweep_trial_by_trial(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ridurre.cli import app
+
+    monkeypatch.setenv("COLUMNS", "200")
+    search = CliRunner().invoke(app, ["plan", str(model_path), "--max-metric-drop", "0.01"])
+    assert search.exit_code == 2
+    assert "only training tells" in search.output
+    sweep = ["plan", str(model_path), "--sweep-criteria", "l1_norm,random", "--sweep-sizes", "0.6,0.4"]
+    told = CliRunner().invoke(app, [*sweep, "--out", str(tmp_path / "plans.json")])
+    assert told.exit_code == 0, told.output
+    plans = json.loads((tmp_path / "plans.json").read_text())
+    assert set(plans) == {"l1_norm-0.6", "l1_norm-0.4", "random-0.6", "random-0.4"}
+    for name, plan in plans.items():
+        assert name in told.output
+        own = PruningPlan.model_validate(plan)
+        assert own.macs_after is not None
+        assert own.macs_before is not None
+        assert own.macs_after <= float(name.rsplit("-")[-1]) * own.macs_before
+
+
+def test_a_missed_goal_is_4_and_every_candidate_a_file(model_path: Path, data_path: Path, tmp_path: Path) -> None:
+    import keras
+
+    from ridurre.cli import app
+
+    arguments = ["prune", str(model_path), "--data", str(data_path), "--local", "--candidates", str(tmp_path / "all")]
+    limits = ["--ratio", "0.2", "--iterations", "2", "--target-params", "0.2", "--fine-tuning-epochs", "0"]
+    result = CliRunner().invoke(app, [*arguments, *limits])
+    assert result.exit_code == 4, result.output
+    assert "target_params 0.2 missed" in result.output
+    delivered = keras.models.load_model(tmp_path / "model.pruned.keras").count_params()
+    sizes = {path.name: keras.models.load_model(path).count_params() for path in (tmp_path / "all").glob("*.keras")}
+    assert set(sizes) == {"iteration-1.keras", "iteration-2.keras"}
+    assert delivered == sizes["iteration-2.keras"] < sizes["iteration-1.keras"]
+    plan = PruningPlan.model_validate_json((tmp_path / "all" / "iteration-1.plan.json").read_text())
+    assert plan.params_after == sizes["iteration-1.keras"]
+
+
+def test_the_same_command_goes_on_where_it_was_interrupted(
+    model_path: Path, data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pruning.run.checkpoints import Checkpoints
+    from ridurre.cli import app
+
+    write, count = Checkpoints.write, [0]
+
+    def interrupted(self: Checkpoints, *arguments: Any) -> None:
+        write(self, *arguments)
+        count[0] += 1
+        if count[0] == 6:
+            raise KeyboardInterrupt
+
+    arguments = ["prune", str(model_path), "--data", str(data_path), "--ratio", "0.2", "--iterations", "3", "--local"]
+    arguments += ["--fine-tuning-epochs", "1", "--resume", str(tmp_path / "state")]
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "write", interrupted)
+        assert CliRunner().invoke(app, arguments).exit_code == 130
+    assert not (tmp_path / "model.pruned.keras").exists()
+    resumed = CliRunner().invoke(app, arguments)
+    assert resumed.exit_code == 0, resumed.output
+    assert "iteration 1" not in resumed.output
+    assert "iteration 3" in resumed.output
+    other = CliRunner().invoke(app, [*arguments, "--seed", "9"])
+    assert "the checkpoints of another run" in other.output
+    assert other.exit_code == 2
+
+
 def test_the_command_exports(model_path: Path, data_path: Path, tmp_path: Path) -> None:
     from ridurre.cli import app
 
