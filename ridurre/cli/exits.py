@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pruning.errors import DataError as PruningDataError
-from pruning.errors import ModelError, PruningError, SpecError
+from pruning.errors import CheckpointError, ModelError, PruningError, SpecError
 from ridurre.cli.literal import literal_lines
 from ridurre.errors import (
     EmbeddedServiceError,
@@ -26,6 +26,8 @@ from ridurre.errors import (
 )
 
 errors_console = Console(stderr=True)
+BAD_INPUTS = (SpecError, ModelError, PruningDataError, CheckpointError)
+"""What the library raises over what it was given."""
 
 
 class ExitCode(IntEnum):
@@ -59,6 +61,6 @@ def code_of(error: Exception) -> ExitCode:
         return ExitCode.BAD_INPUT if error.status < 500 else ExitCode.UNREACHABLE
     if isinstance(error, JobFailedError | JobCancelledError | JobUnfinishedError):
         return ExitCode.JOB_FAILED
-    if isinstance(error, PruningError) and not isinstance(error, SpecError | ModelError | PruningDataError):
+    if isinstance(error, PruningError) and not isinstance(error, BAD_INPUTS):
         return ExitCode.JOB_FAILED
     return ExitCode.BAD_INPUT
