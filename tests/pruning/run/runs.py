@@ -93,7 +93,7 @@ def assert_same(first: PruningResult, second: PruningResult) -> None:
             np.testing.assert_array_equal(mine, theirs)
     assert first.history == second.history
     assert first.plan == second.plan
-    assert _untimed(first) == _untimed(second)
+    assert untimed(first) == untimed(second)
 
 
 def _candidates(result: PruningResult) -> list[keras.Model]:
@@ -104,7 +104,8 @@ def _values(model: keras.Model) -> list[np.ndarray]:
     return [np.asarray(each) for each in [*model.variables, *model.optimizer.variables]]
 
 
-def _untimed(result: PruningResult) -> dict[str, Any]:
+def untimed(result: PruningResult) -> dict[str, Any]:
+    """Return the report as JSON without times."""
     report = result.report.model_dump(mode="json")
     for row in report["steps"]:
         row.pop("seconds")
