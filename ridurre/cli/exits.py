@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from pruning.errors import DataError as PruningDataError
 from pruning.errors import CheckpointError, ModelError, PruningError, SpecError
+from pruning.errors import DataError as PruningDataError
 from ridurre.cli.literal import literal_lines
 from ridurre.errors import (
     EmbeddedServiceError,
