@@ -1,0 +1,44 @@
+"""What a caller may ask: PruningSpec and TrainingSpec, used by library, jobs and API alike."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from pruning.errors import invalid_spec
+from pruning.spec.augmentation import Augmentation as Augmentation
+from pruning.spec.exploration import BaselineMethod as BaselineMethod
+from pruning.spec.exploration import Baselines as Baselines
+from pruning.spec.exploration import Search as Search
+from pruning.spec.exploration import Sweep as Sweep
+from pruning.spec.pruning import LatencyTarget as LatencyTarget
+from pruning.spec.pruning import PruningSpec as PruningSpec
+from pruning.spec.pruning import WidthRatio as WidthRatio
+from pruning.spec.training import Distillation as Distillation
+from pruning.spec.training import KerasName as KerasName
+from pruning.spec.training import NamedOptions as NamedOptions
+from pruning.spec.training import Sparsity as Sparsity
+from pruning.spec.training import TrainingSpec as TrainingSpec
+from pruning.spec.values import EXTENT as EXTENT
+from pruning.spec.values import MAX_PERCENT as MAX_PERCENT
+from pruning.spec.values import SCHEDULES as SCHEDULES
+from pruning.spec.values import TARGETS as TARGETS
+from pruning.spec.values import Normalisation as Normalisation
+from pruning.spec.values import Runtime as Runtime
+from pruning.spec.values import Scope as Scope
+from pruning.spec.values import Unit as Unit
+
+Spec = TypeVar("Spec", PruningSpec, TrainingSpec)
+
+
+def checked(kind: type[Spec], value: Any, field: str) -> Spec:
+    """Return a spec given as one, or as a dict of its fields.
+
+    Raises:
+        SpecError: It does not allow what is given.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise invalid_spec(error, field, list(kind.model_fields)) from error
