@@ -207,7 +207,7 @@ class _Builder:
         self._add(layers.Dense(self._draw(WIDTHS), activation="softmax"))
 
     def _divisor(self, number: int) -> int:
-        return self._draw(st.sampled_from([n for n in range(1, number + 1) if number % n == 0]))
+        return int(self._draw(st.sampled_from([n for n in range(1, number + 1) if number % n == 0])))
 
     def _normalise_across(self) -> None:
         image = self._image()
@@ -258,7 +258,7 @@ class _Builder:
     def _slice(self) -> None:
         image = self._image()
         start = self._draw(st.integers(0, image.shape[-1] - 1))
-        keys = [(..., slice(start, None)), (..., slice(None, start + 1)), (..., slice(None, None, -1))]
+        keys: list[Any] = [(..., slice(start, None)), (..., slice(None, start + 1)), (..., slice(None, None, -1))]
         keys += [(..., slice(start, start + 1)), (..., slice(None, None, 2)), (slice(None), slice(None, None, -1))]
         self._images.append(image[self._draw(st.sampled_from(keys))])
 

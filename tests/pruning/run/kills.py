@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pruning.pipeline import PruningResult
 from pruning.run import checkpoints, files
@@ -184,8 +185,10 @@ def _die(death: Death) -> None:
         path.with_name(path.name + ".tmp").write_bytes(content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
 
-    checkpoints.Checkpoints.write = written  # type: ignore[method-assign]
-    checkpoints.write_whole = files.write_whole = torn  # type: ignore[attr-defined]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(checkpoints.Checkpoints, "write", written)
+    for module in (files, checkpoints):
+        patch.setattr(module, "write_whole", torn)
 
 
 def _main() -> None:
