@@ -59,6 +59,21 @@ def test_nothing_is_to_be_learnt_from_oneself(activation: str) -> None:
     assert objective.test_on_batch(images, y) > 0.1, "measured is the loss for the labels"
 
 
+def test_a_teacher_drops_nothing_out() -> None:
+    """It has the student's weights, and a Dropout that the student has not."""
+    student = network()
+    graph = [each.output for each in student.layers]
+    dropped = student.get_layer("head")(layers.Dropout(0.5, seed=1)(graph[-2]))
+    images, labels = blobs(16)
+    teacher = copy_model(keras.Model(student.inputs, dropped))
+    own = teaching(student, teacher, Distillation(weight=1), LOSSES["softmax"], labels[:8])
+    before = values(teacher)
+    objective = Objective(student, own)
+    objective.compile(keras.optimizers.SGD(0.0), LOSSES["softmax"])
+    assert objective.train_on_batch(images, labels) == pytest.approx(0, abs=1e-5)
+    assert same(before, values(teacher))
+
+
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 @pytest.mark.parametrize("activation", ENTRIES)
 def test_distances_are_those_by_hand(activation: str, temperature: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from keras import layers
 
 from pruning.graph.program import Program
 from pruning.recovery import fitting, statistics
+from pruning.recovery.averaging import Averages
+from pruning.recovery.distillation import Teaching
+from pruning.recovery.phase import Phase
 from pruning.recovery.schedule import Schedule
 from pruning.training.batches import Batches
-from tests.pruning.recovery import test_fitting, test_resuming, test_schedule, test_statistics
+from tests.pruning.recovery import test_averaging, test_distillation, test_fitting, test_schedule, test_statistics
 
 Apply = Callable[[pytest.MonkeyPatch], None]
 Check = Callable[[pytest.MonkeyPatch], None]
@@ -49,17 +53,45 @@ def _without_warm_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Schedule, "rate", lambda self, step: rate(self, max(step, self._warmup)))
 
 
-def _from_the_first_epoch(patch: pytest.MonkeyPatch) -> None:
+def _unsettled_after(phase: str) -> Apply:
+    def apply(patch: pytest.MonkeyPatch) -> None:
+        train, settle, now = fitting.Recovery.train, fitting.Recovery.settle, [""]
+
+        def trained(self: fitting.Recovery, model: Any, over: Phase, *args: Any, **kwargs: Any) -> Any:
+            now[0] = over.name
+            done = train(self, model, over, *args, **kwargs)
+            now[0] = ""
+            return done
+
+        patch.setattr(fitting.Recovery, "train", trained)
+        patch.setattr(fitting.Recovery, "settle", lambda self, *args: False if now[0] == phase else settle(self, *args))
+
+    return apply
+
+
+def _without_a_budget(patch: pytest.MonkeyPatch) -> None:
+    make = Schedule.__init__
+
+    def alone(self: Schedule, training: Any, peak: float, phase: Phase, *args: Any, **kwargs: Any) -> None:
+        make(self, training, peak, replace(phase, first_step=0, total_steps=None), *args, **kwargs)
+
+    patch.setattr(Schedule, "__init__", alone)
+
+
+def _from_the_first_order(patch: pytest.MonkeyPatch) -> None:
     make = Batches.__init__
-
-    def anew(self: Batches, *args: Any, first_epoch: int = 0, **kwargs: Any) -> None:
-        make(self, *args, **kwargs)
-
-    patch.setattr(Batches, "__init__", anew)
+    patch.setattr(Batches, "__init__", lambda self, *args, **kwargs: make(self, *args, **{**kwargs, "first_epoch": 0}))
 
 
-def _goes_on(patch: pytest.MonkeyPatch) -> None:
-    test_resuming.test_a_phase_goes_on_after_any_of_its_epochs("frozen")
+def _teacher_in_training(patch: pytest.MonkeyPatch) -> None:
+    of = Teaching.of
+
+    def trained(*args: Any) -> Teaching:
+        made = of(*args)
+        told = made.told
+        return replace(made, told=lambda x, training: told(x, training=True))
+
+    patch.setattr(Teaching, "of", trained)
 
 
 def _means(patch: pytest.MonkeyPatch) -> None:
@@ -106,12 +138,35 @@ FAULTS: dict[str, tuple[Apply, Check]] = {
         _augmented,
         lambda patch: test_fitting.test_only_training_batches_are_augmented_and_shuffled(),
     ),
-    "a training that goes on sees the batches of the first epoch again": (_from_the_first_epoch, _goes_on),
     "the learning rate is constant": (
         lambda patch: patch.setattr(Schedule, "rate", lambda self, step: self._peak),
         _rates,
     ),
     "the learning rate does not warm up": (_without_warm_up, _rates),
+    "statistics are not measured anew after post-training": (
+        _unsettled_after("post-training"),
+        lambda patch: test_statistics.test_after_every_phase_there_is_nothing_left_to_settle("post_training_epochs"),
+    ),
+    "the learning rate warms up and falls in each phase": (
+        _without_a_budget,
+        lambda patch: test_schedule.test_phases_of_one_budget_warm_up_once_and_fall_once(),
+    ),
+    "the last epoch is kept, not the best": (
+        lambda patch: patch.setattr(fitting.Recovery, "_keep_best", lambda self, *args: None),
+        lambda patch: test_fitting.test_what_makes_a_model_worse_is_undone(),
+    ),
+    "a training that goes on begins with the first order": (
+        _from_the_first_order,
+        lambda patch: test_fitting.test_a_training_goes_on_with_the_batches_that_it_would_have_seen(),
+    ),
+    "the teacher drops out": (
+        _teacher_in_training,
+        lambda patch: test_distillation.test_a_teacher_drops_nothing_out(),
+    ),
+    "averages never take the place of the weights": (
+        lambda patch: patch.setattr(Averages, "swap", lambda self, averaged: averaged),
+        lambda patch: test_averaging.test_averages_are_those_by_hand(0.999),
+    ),
 }
 
 

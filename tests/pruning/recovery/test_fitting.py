@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
-from pruning import TrainingSpec
+from pruning import PruningSpec, TrainingSpec
 from pruning.recovery.fitting import Recovery
+from pruning.recovery.phase import Phase
+from pruning.recovery.training_state import TrainingSnapshot
+from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
 from pruning.training.data import Data
-from tests.pruning.models import blobs, residual
+from tests.pruning.models import blobs, residual, same, values
+from tests.pruning.recovery.test_distillation import network
 
 
 def test_only_training_batches_are_augmented_and_shuffled() -> None:
@@ -21,3 +26,41 @@ def test_only_training_batches_are_augmented_and_shuffled() -> None:
     assert np.array_equal(labels, blobs(32, seed=1)[1])
     images, _ = recovery._training_batches(model, 0)[0]
     assert sorted(images.sum(axis=(1, 2, 3))) != sorted(blobs(64)[0].sum(axis=(1, 2, 3)))
+
+
+def recovery(model: keras.Model, labels: np.ndarray | None = None, **training: object) -> Recovery:
+    spec = TrainingSpec.model_validate({"batch_size": 16, "learning_rate": 0.02, **training})
+    images, own = blobs(64)
+    data = Data.of(((images, own if labels is None else labels), blobs(64, seed=1))).fit_to(model)
+    compiling = Compiling(model, spec, data)
+    return Recovery(spec, compiling, compiling.fit_targets(data))
+
+
+def test_what_makes_a_model_worse_is_undone() -> None:
+    """It is trained well, and then on wrong labels."""
+    model = network()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    good = recovery(model)
+    good.train(model, Phase("training", 20, 0), lambda epoch, share, logs: None)
+    before, weights = good.evaluate(model)["val_accuracy"], values(model)
+    wrong = recovery(model, (blobs(64)[1] + 1) % 4)
+    watched = WatchedMetric(PruningSpec(ratio=0.5), {"val_accuracy": before})
+    done = wrong.train(model, Phase("fine-tuning", 20, 0, watched=watched), lambda epoch, share, logs: None)
+    assert done.best_epoch == 0
+    assert done.is_over
+    assert done.history["val_accuracy"][-1] < before - 0.2
+    assert same(values(model), weights)
+    assert good.evaluate(model)["val_accuracy"] == before
+
+
+def test_a_training_goes_on_with_the_batches_that_it_would_have_seen() -> None:
+    phase, snapshots = Phase("training", 3, 5), list[TrainingSnapshot]()
+    whole, again = residual(compiled=True), residual(compiled=True)
+    options = {"optimizer": "adam", "augmentation": {"crop": 2, "mixup": 0.2}}
+    done = recovery(whole, **options).train(
+        whole, phase, lambda epoch, share, logs: None, on_checkpoint=snapshots.append
+    )
+    resumed = recovery(again, **options).train(again, phase, lambda epoch, share, logs: None, resumed=snapshots[0])
+    assert [each.state.epochs for each in snapshots] == [1, 2, 3]
+    assert done == resumed
+    assert same(values(whole), values(again))

@@ -121,3 +121,19 @@ def test_every_model_after_training_is_measured_with_fresh_statistics(training: 
     result = prune(model, spec, (blobs(200), blobs(100, seed=1)), training=options)
     measured = {step.step: step.metrics["val_accuracy"] for step in result.report.steps if step.step != "initial"}
     assert all(accuracy > BETTER_THAN_CHANCE for accuracy in measured.values()), measured
+
+
+@pytest.mark.parametrize("phase", ["epochs", "fine_tuning_epochs", "post_training_epochs"])
+def test_after_every_phase_there_is_nothing_left_to_settle(phase: str) -> None:
+    """With such a momentum the moving averages do not follow the weights at all."""
+    model, data = residual(compiled=True), (blobs(200), blobs(100, seed=1))
+    for norm in trained_normalizations(model):
+        norm.momentum = 0.999
+    none = dict.fromkeys(("epochs", "fine_tuning_epochs", "post_training_epochs"), 0)
+    options = {"batch_size": 32, "optimizer": "adam", "learning_rate": 0.05, **none, phase: 2}
+    small = prune(model, PruningSpec(criterion="l1_norm", ratio=0.1, include=["expand"]), data, training=options).model
+    before = statistics_of(trained_normalizations(small))
+    training, fitted = TrainingSpec.model_validate(options), Data.of(data).fit_to(small)
+    Recovery(training, Compiling(small, training, fitted), fitted).settle(small)
+    for first, second in zip(before, statistics_of(trained_normalizations(small)), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-3)
