@@ -134,9 +134,9 @@ def prune(
             checkpoints.write(state, Snapshot.of(graph.model))
     if setting.compiling is not None:
         setting.compiling.compile_for_delivery(graph.model)
-    tell(setting, state, "saving")
     report = _report(setting, state)
     report = with_latency(report, functional, graph.model) if is_timed else report
+    tell(setting, state, "saving")
     return PruningResult(graph.model, state.plan, report, state.history, _candidates(bench, state))
 
 

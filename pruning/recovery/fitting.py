@@ -15,6 +15,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import last_layer, require_graph
 from pruning.recovery.averaging import Averages
 from pruning.recovery.chance import Chance
+from pruning.recovery.harmless import FEWEST_SAMPLES, harmless
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
 from pruning.recovery.objective import Aims, with_objective
 from pruning.recovery.phase import Phase
@@ -31,7 +32,8 @@ from pruning.recovery.tracing import build_measures, build_optimizer
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 from pruning.recovery.watch import OnEpoch, Watch
 from pruning.report import Repair
-from pruning.spec import PruningSpec, TrainingSpec
+from pruning.selection.drop import WatchedMetric
+from pruning.spec import Augmentation, PruningSpec, TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
@@ -62,6 +64,23 @@ class Recovery:
         """Return loss and metrics on the validation set as `val_…`; the model is compiled on the way."""
         self._compiling.compile(model)
         return of_validation(self._evaluated(model, self._validation_batches(model)))
+
+    def harmless(self, model: keras.Model, watched: WatchedMetric) -> Augmentation:
+        """Return the flips and shifts of images that a model does not mind on the validation set; see `harmless`."""
+        shapes = [array.shape for array in self._data.x_val.values()]
+        if self._data.num_val < FEWEST_SAMPLES or any(len(shape) != 4 for shape in shapes):
+            return Augmentation()
+        self._compiling.compile(model)
+        order = np.random.default_rng(self._training.seed).permutation(self._data.num_val)
+
+        def measure(change: Augmentation | None) -> dict[str, float]:
+            y = taken(self._data.y_val, order) if change is None else self._data.y_val
+            size = max(self._training.batch_size, 128)
+            batches = Batches(self._data.x_val, y, _structures(model), batch_size=size, augmentation=change)
+            return of_validation(self._evaluated(model, batches))
+
+        crop = max(1, min(min(shape[1:3]) for shape in shapes) // 8)
+        return harmless([Augmentation(horizontal_flip=True), Augmentation(crop=crop)], watched, measure)
 
     def settle(self, model: keras.Model, freeze: Sequence[str] = ()) -> bool:
         """Measure the statistics of BatchNormalization anew, in place, and keep whichever are better.
@@ -201,7 +220,7 @@ class Recovery:
             _structures(model),
             batch_size=self._training.batch_size,
             shuffle=True,
-            augmentation=self._training.augmentation,
+            augmentation=self.aims.augmentation or self._training.known_augmentation,
             seed=self._training.seed + seed,
             first_epoch=first_epoch,
             weights=self._compiling.sample_weights(self._data),

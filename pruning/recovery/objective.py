@@ -15,7 +15,7 @@ from pruning.graph.models import require_graph
 from pruning.recovery.averaging import Averages, Averaging
 from pruning.recovery.distillation import Teaching
 from pruning.recovery.sparsity import Penalty
-from pruning.spec import TrainingSpec
+from pruning.spec import Augmentation, TrainingSpec
 from pruning.training.compiling import Compiling
 
 _OPTIONS = ("distillation", "sparsity", "ema")
@@ -28,10 +28,12 @@ class Aims:
 
     Attributes:
         teacher: The model before the first prune; `None` until then. It is not changed.
+        augmentation: Random changes to images, in place of those that the spec asks for.
         sparse_groups: Names of the channel groups that will lose channels; empty where they have lost some.
     """
 
     teacher: keras.Model | None = None
+    augmentation: Augmentation | None = None
     sparse_groups: tuple[str, ...] = ()
 
 

@@ -55,10 +55,9 @@ def trained(bench: Bench, state: RunState, graph: ChannelGraph, step: Step, phas
 
 
 def _aims(bench: Bench, state: RunState, step: Step) -> Aims:
-    """Return what a phase has at hand besides the data; a baseline from scratch has nothing."""
+    """Return what a phase has at hand besides the data; a baseline from scratch has no teacher."""
     setting = bench.setting
     if step == "training":
         return Aims(sparse_groups=shrinking(setting.graph, setting.spec))
-    if setting.training.distillation is None or state.trial.baseline == "from_scratch":
-        return Aims()
-    return Aims(bench.models.teacher(state))
+    has_teacher = setting.training.distillation is not None and state.trial.baseline != "from_scratch"
+    return Aims(bench.models.teacher(state) if has_teacher else None, state.augmentation)

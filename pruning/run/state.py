@@ -11,6 +11,7 @@ from pruning.plan import PruningPlan
 from pruning.recovery.training_state import TrainingState
 from pruning.report import Candidate, StepReport
 from pruning.run.trial import Trial
+from pruning.spec import Augmentation
 
 Stage = Literal[
     "measuring", "training", "choosing", "pruning", "fine-tuning", "closing", "post-training", "delivering", "done"
@@ -43,6 +44,7 @@ class RunState(BaseModel):
     plan: PruningPlan = Field(description="What stays of the original in the model that is at work.")
     wanted: dict[str, int]
     at_work: str | None = Field(default=None, description="Name of the candidate that the model at work is.")
+    augmentation: Augmentation | None = Field(default=None, description="What was chosen for training after prunes.")
     phase: TrainingState | None = Field(default=None, description="Within a phase of training: how far it is.")
     rows: tuple[StepReport, ...] = ()
     history: dict[str, dict[str, list[float]]] = {}

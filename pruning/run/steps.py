@@ -50,6 +50,7 @@ def choose(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState
     """Begin the next trial, or end the run."""
     if not state.trials:
         bench.models.put(BASE, graph)
+        state = _augmented(bench, state, graph)
     trial = next_trial(bench.setting, state)
     if trial is None:
         return state.to("delivering"), graph
@@ -178,6 +179,22 @@ STEPS: dict[Stage, Move] = {
     "delivering": deliver,
 }
 """Stage → the step that it stands for."""
+
+
+def _augmented(bench: Bench, state: RunState, graph: ChannelGraph) -> RunState:
+    """Choose what images are changed by in training from now on, where that is left to the run."""
+    training, metric = bench.setting.training, quality(bench.setting, state)
+    has_epochs = training.fine_tuning_epochs != 0 or training.post_training_epochs != 0
+    if bench.setting.recovery is None or metric is None or training.augmentation != "auto" or not has_epochs:
+        return state
+    chosen = bench.setting.recovery.harmless(graph.model, metric)
+    told = ", ".join(f"{name} {getattr(chosen, name)}" for name in sorted(chosen.model_fields_set))
+    state = state.model_copy(update={"augmentation": chosen})
+    return (
+        state.noted(f"training images are changed at random, which the original does not mind: {told}")
+        if told
+        else state
+    )
 
 
 def _next_attempt(asked: Asked, state: RunState) -> RunState:

@@ -13,6 +13,8 @@ from pruning.run.trials import next_trial, num_trials_expected
 
 SCORING_UNITS = 0.9
 """Of a prune that looks at data, which counts as one unit: the share that the looking takes."""
+_NEARLY = 0.99
+"""As far as a run seems to be as long as it goes on: what it will take is an estimate."""
 PHASES: dict[Step, Phase] = {
     "initial": "loading",
     "training": "training",
@@ -33,7 +35,8 @@ def tell(setting: Setting, state: RunState, phase: Phase, units: float = 0.0, **
         units: Work done since that state, in epochs.
         details: Other fields of `Progress`.
     """
-    fraction = 1.0 if phase == "saving" else min(1.0, (state.units + units) / max(_units(setting, state), 1.0))
+    done = (state.units + units) / max(_units(setting, state), 1.0)
+    fraction = 1.0 if phase == "saving" else min(done, _NEARLY)
     asked = _asked(setting, state)
     count = asked.iterations.count if asked is not None and state.trials else None
     setting.on_progress(Progress(phase, fraction, iteration=state.iteration, num_iterations=count, **details))

@@ -201,8 +201,8 @@ class PruningSpec(Frozen):
     @property
     def smallest(self) -> Search | None:
         """How to search for the smallest model; `None` where sizes are given."""
-        is_alone = self.max_metric_drop is not None and not self.extent_is_given
-        return self.search or (Search() if is_alone and (self.sweep is None or not self.sweep.sizes) else None)
+        is_alone = self.max_metric_drop is not None and not self.extent_is_given and self.sweep is None
+        return self.search or (Search() if is_alone else None)
 
     @property
     def criteria(self) -> list[Any]:
@@ -230,6 +230,12 @@ class PruningSpec(Frozen):
         sizes = self.sweep is not None and self.sweep.sizes
         if not self.extent_is_given and not sizes and self.max_metric_drop is None:
             raise PydanticCustomError("extent", "say how much to remove: give {expected}", {"expected": EXTENT})
+        if self.sweep is not None and not sizes and not self.extent_is_given:
+            raise PydanticCustomError(
+                "sweep",
+                "a sweep over criteria needs to know how far to go: give {expected}",
+                {"field": "sweep.sizes", "expected": f"sizes, or {EXTENT}"},
+            )
         if self.search is not None and (self.sweep is not None or self.max_metric_drop is None or self.extent_is_given):
             raise PydanticCustomError(
                 "search",

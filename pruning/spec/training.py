@@ -79,7 +79,11 @@ class TrainingSpec(Frozen):
     )
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1, description="Share of each phase spent warming up.")
     metrics: list[KerasName] | dict[Name, list[KerasName]] | None = None
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation | Literal["auto"] = Field(
+        default="auto",
+        description="Random changes to training images. auto: after the first prune, flips and small shifts, each only "
+        "if the model before that prune does not mind it on the validation set.",
+    )
     validation_split: float = Field(
         default=0.2, gt=0, lt=1, description="Held out of the training samples where the dataset has no validation set."
     )
@@ -107,6 +111,11 @@ class TrainingSpec(Frozen):
     )
     mixed_precision: bool = Field(default=False, description="Train in bfloat16 (CPU, TPU) or float16 (GPU).")
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @property
+    def known_augmentation(self) -> Augmentation:
+        """The random changes that are asked for; none where they are chosen later."""
+        return Augmentation() if self.augmentation == "auto" else self.augmentation
 
     @model_validator(mode="after")
     def _check_phases(self) -> TrainingSpec:

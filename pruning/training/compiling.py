@@ -61,7 +61,7 @@ class Compiling:
         if loss is None:
             loss = self._with_logits(self._infer_loss(data))
         self._delivered_loss = loss
-        self._is_soft = training.label_smoothing > 0 or training.augmentation.mixup > 0
+        self._is_soft = training.label_smoothing > 0 or training.known_augmentation.mixup > 0
         self._loss = of_probabilities(loss, keras.losses) if self._is_soft else loss
         self.learning_rate = training.learning_rate or rate_of(self._arguments()["optimizer"])
 
@@ -219,7 +219,7 @@ class Compiling:
             SpecError: The augmentation does not suit the data.
         """
         data.require_targets("Training and measuring")
-        moving_targets(data.x_train, data.y_train, self._training.augmentation)
+        moving_targets(data.x_train, data.y_train, self._training.known_augmentation)
         if self._training.label_smoothing and not self.label_smoothing():
             raise SpecError(
                 "There are no classes whose labels could be smoothed.",
@@ -232,7 +232,7 @@ class Compiling:
             y_train={name: self._fit_target(name, y, "y_train") for name, y in data.y_train.items()},
             y_val={name: self._fit_target(name, y, "y_val") for name, y in data.y_val.items()},
         )
-        if self._training.augmentation.mixup:
+        if self._training.known_augmentation.mixup:
             classes = {name for name in fitted.y_train if loss_name(self._loss_of(name)) in _CROSSENTROPY}
             require_mixable(fitted.x_train, fitted.y_train, frozenset(classes))
         if self._training.class_weights is not None:
