@@ -63,6 +63,14 @@ def _check_without_data(spec: JobSpec) -> None:
             expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
             hint="Give a dataset, or choose a criterion that needs only the weights.",
         )
+    if spec.pruning.scope == "sensitivity":
+        raise SpecError(
+            "the scope sensitivity measures what channels cost the loss",
+            field="dataset",
+            received="no dataset",
+            expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
+            hint="Give a dataset, or choose the scope local or global.",
+        )
     _check_without_targets(spec, "a dataset")
 
 

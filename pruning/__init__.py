@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
     from pruning.plan import diff as diff
     from pruning.proof.verification import verify as verify
     from pruning.selection.planning import make_plan as make_plan
+    from pruning.selection.sensitivity import Sensitivity as Sensitivity
+    from pruning.selection.sensitivity import sensitivity as sensitivity
     from pruning.spec import LatencyTarget as LatencyTarget
     from pruning.spec import PruningSpec as PruningSpec
     from pruning.spec import TrainingSpec as TrainingSpec
@@ -56,6 +58,7 @@ _HOMES = {
     "PruningPlan": "pruning.plan",
     "PruningSpec": "pruning.spec",
     "ScoreCriterion": "pruning.criteria.base",
+    "Sensitivity": "pruning.selection.sensitivity",
     "SpecError": "pruning.errors",
     "TrainingSpec": "pruning.spec",
     "VerificationError": "pruning.errors",
@@ -69,6 +72,7 @@ _HOMES = {
     "load_model": "pruning.load",
     "make_plan": "pruning.selection.planning",
     "prune": "pruning.pipeline",
+    "sensitivity": "pruning.selection.sensitivity",
     "verify": "pruning.proof.verification",
 }
 

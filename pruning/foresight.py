@@ -13,7 +13,7 @@ from pruning.measure import Latency, latency
 from pruning.pipeline import prune
 from pruning.plan import PruningPlan
 from pruning.progress import OnProgress
-from pruning.scoring.importance import looks_at_data
+from pruning.scoring.importance import looks_at_data, needs_samples
 from pruning.spec import LatencyTarget, PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
 from pruning.training.data import Data
@@ -57,7 +57,7 @@ def foresee(
     Args:
         model: What `prune` takes; it is not changed.
         spec: What to remove and when to stop, as a spec or a dict of its fields. `max_metric_drop` is left out.
-        data: What `Data.of` takes; looked at only by a criterion that looks at data.
+        data: What `Data.of` takes; looked at only by a criterion or a scope that looks at data.
         training: Of it the loss counts, where the criterion does.
         is_timed: Whether to time one call of both models, as `target_latency` says if it is given.
         on_progress: Called as `prune` does.
@@ -75,7 +75,7 @@ def foresee(
     result = prune(
         model,
         spec.model_copy(update={"max_metric_drop": None, "baselines": None}),
-        arrays if any(map(looks_at_data, spec.criteria)) else None,
+        arrays if needs_samples(spec) or any(map(looks_at_data, spec.criteria)) else None,
         training=training.model_copy(update=_UNTRAINED),
         on_progress=on_progress,
         is_timed=False,

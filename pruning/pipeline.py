@@ -25,7 +25,7 @@ from pruning.run.state import RunState
 from pruning.run.steps import STEPS
 from pruning.run.telling import tell
 from pruning.run.versions import versions
-from pruning.scoring.importance import require_data
+from pruning.scoring.importance import require_data, require_samples
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
 from pruning.timing import with_latency
@@ -114,6 +114,7 @@ def prune(
     training = checked(TrainingSpec, training or {}, "training")
     arrays = None if data is None else Data.of(data)
     spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
+    require_samples(spec, arrays is not None)
     for criterion in spec.criteria:
         require_data(criterion, arrays is not None)
     functional = as_functional(model)

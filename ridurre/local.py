@@ -95,7 +95,7 @@ def plan(
 
     Args:
         model: The path of a `.keras` or `.h5` file.
-        data: The path of an `.npz` file; it is read only for a criterion that looks at data.
+        data: The path of an `.npz` file; it is read only for a criterion or a scope that looks at data.
         training: Fields of `TrainingSpec`; those that are not valid are refused, and nothing is trained.
         is_timed: Whether to time the model and what would be left of it.
         on_progress: Called with a `pruning.progress.Progress` at each prune.
@@ -109,7 +109,9 @@ def plan(
     from pruning.load import load_model
 
     spec, training_spec = _specs(pruning_options, training)
-    is_looked_at = any(each == AUTO or not isinstance(each, str) or CRITERIA[each].needs_data for each in spec.criteria)
+    is_looked_at = spec.scope == "sensitivity" or any(
+        each == AUTO or not isinstance(each, str) or CRITERIA[each].needs_data for each in spec.criteria
+    )
     return foresee(
         load_model(Path(model)),
         spec,

@@ -20,6 +20,7 @@ from pruning.selection.drop import WatchedMetric
 from pruning.selection.feasibility import require_reachable
 from pruning.selection.goals import Baseline, measure_baseline
 from pruning.selection.iterations import Iterations
+from pruning.selection.sensitivity import Sensitivities
 from pruning.spec import PruningSpec, TrainingSpec
 from pruning.training.compiling import Compiling
 from pruning.training.data import Data
@@ -55,6 +56,7 @@ class Setting:
         compiling: What models are compiled with; `None` without targets.
         recovery: Trains and measures; `None` without targets.
         repairing: Repairs after a prune; `None` without data.
+        sensitivities: What was measured of the run's models so far, where the scope asks for it.
     """
 
     spec: PruningSpec
@@ -65,6 +67,7 @@ class Setting:
     compiling: Compiling | None = None
     recovery: Recovery | None = None
     repairing: Recovery | UnlabelledRecovery | None = None
+    sensitivities: Sensitivities = field(default_factory=Sensitivities)
     _asked: dict[Trial, Asked] = field(default_factory=dict)
 
     @classmethod

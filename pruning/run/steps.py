@@ -22,7 +22,7 @@ from pruning.run.telling import SCORING_UNITS, tell
 from pruning.run.trial import BASE, Trial
 from pruning.run.trials import next_trial
 from pruning.scoring.calibration import Calibration
-from pruning.scoring.importance import looks_at_data
+from pruning.scoring.importance import needs_samples
 from pruning.selection.drop import far_apart
 from pruning.selection.iterations import MAX_ITERATIONS
 from pruning.selection.planning import plan_prune
@@ -87,7 +87,8 @@ def prune(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState,
     setting, asked = bench.setting, bench.setting.asked(state.trial)
     iterations = asked.iterations
     extent = iterations.extent(state.attempts, state.plan.num_channels_after, state.wanted)
-    selection = plan_prune(graph, asked.spec, extent, _calibration(bench, state, graph))
+    calibration = _calibration(bench, state, graph)
+    selection = plan_prune(graph, asked.spec, extent, calibration, sensitivities=setting.sensitivities)
     plan, before = selection.plan, state.wanted
     state = state.to("pruning", attempts=state.attempts + 1, wanted=dict(selection.wanted))
     if plan.num_channels_after == plan.num_channels_before:
@@ -97,7 +98,7 @@ def prune(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState,
         return _next_attempt(asked, state), graph
     started = time.monotonic()
     state = state.to("fine-tuning", iteration=state.attempts, at_work=None)
-    tell(setting, state, "pruning", SCORING_UNITS if looks_at_data(asked.spec.criterion) else 0.0)
+    tell(setting, state, "pruning", SCORING_UNITS if needs_samples(asked.spec) else 0.0)
     stays = graph.stays(kept_channels(graph, plan))
     small = prune_channels(graph, stays)
     state = state.noted(*_lost_state(graph, small))
@@ -222,9 +223,9 @@ def _lost_state(before: ChannelGraph, after: ChannelGraph) -> list[str]:
 
 
 def _calibration(bench: Bench, state: RunState, graph: ChannelGraph) -> Calibration | None:
-    """Return training samples for a criterion that looks at data."""
+    """Return training samples for a criterion or a scope that looks at data."""
     setting, spec, told = bench.setting, bench.setting.asked(state.trial).spec, [0.0]
-    if setting.data is None or not looks_at_data(spec.criterion):
+    if setting.data is None or not needs_samples(spec):
         return None
 
     def on_share(share: float) -> None:

@@ -52,7 +52,7 @@ class Trial(BaseModel):
             changes |= others | {self.target[0]: self.target[1], "ratio": None}
         spec = asked.model_copy(update=changes)
         is_set = isinstance(spec.criterion, str) and not CRITERIA[spec.criterion].ranks
-        return spec.model_copy(update={"scope": "local"}) if is_set else spec
+        return spec.model_copy(update={"scope": "local"}) if is_set and spec.scope == "global" else spec
 
     def candidate(self, iteration: int | None, *, is_post_trained: bool = False) -> str:
         """Return the name of a candidate of this trial."""

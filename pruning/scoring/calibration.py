@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -34,6 +34,7 @@ class Calibration:
         x: Inputs by name, in the order of the model's.
         batch_size: Samples in a batch; `None` chooses by the size of the activations.
         on_share: Told how far the measuring is.
+        is_labelled: Whether the samples have targets.
     """
 
     x: Arrays
@@ -41,6 +42,7 @@ class Calibration:
     _compiling: Callable[[], Compiling] = field(repr=False)
     batch_size: int | None = None
     on_share: OnShare = _ignore
+    is_labelled: bool = True
 
     @classmethod
     def of(
@@ -77,7 +79,11 @@ class Calibration:
             weights = _mask_weights(model, drawn.x_train)
             return settings().fit_targets(drawn).y_train | {f"mask of {name}": each for name, each in weights.items()}
 
-        return cls(drawn.x_train, targets, settings, batch_size, on_share)
+        return cls(drawn.x_train, targets, settings, batch_size, on_share, drawn.is_labelled)
+
+    def within(self, begin: float, end: float) -> Calibration:
+        """Return the same samples for work that is only a part of the whole, from one share of it to another."""
+        return replace(self, on_share=lambda share: self.on_share(begin + share * (end - begin)))
 
     @property
     def num_samples(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.criteria.base import Trials
-from pruning.errors import CriterionError, PruningError
+from pruning.errors import CriterionError, PruningError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
 from pruning.scoring.calibration import Calibration, OnShare
@@ -20,6 +20,7 @@ from pruning.scoring.members import measure_members, member_views
 from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, sample_gradients, views
 from pruning.scoring.readings import linear_views, measure_readings
 from pruning.scoring.removal import measure_removals, removals
+from pruning.spec import PruningSpec
 
 _SAMPLES_OF_A_TRIAL = 64
 
@@ -198,6 +199,29 @@ _VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], Any]] = {
 def looks_at_data(criterion: Any) -> bool:
     """Tell whether a criterion needs samples."""
     return resolve_criterion(criterion).needs_data
+
+
+def needs_samples(spec: PruningSpec) -> bool:
+    """Tell whether a plan looks at samples: for its criterion, or for its scope."""
+    return spec.scope == "sensitivity" or looks_at_data(spec.criterion)
+
+
+def require_samples(spec: PruningSpec, has_data: bool) -> None:
+    """Check that there is data if the criterion or the scope looks at it.
+
+    Raises:
+        CriterionError: The criterion has none.
+        SpecError: The scope has none.
+    """
+    require_data(spec.criterion, has_data)
+    if needs_samples(spec) and not has_data:
+        raise SpecError(
+            "The scope sensitivity measures what channels cost the loss, and there is no data.",
+            field="dataset",
+            received="no data",
+            expected="training samples, with or without targets",
+            hint="Give data, or choose the scope local or global.",
+        )
 
 
 def require_data(criterion: Any, has_data: bool) -> None:

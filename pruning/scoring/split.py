@@ -82,8 +82,13 @@ class Reader:
 class Split:
     """Which steps depend on the masks, and which tensors they take from the steps that do not.
 
-    Attributes:
+    Args:
+        program: The steps.
         seen: Where the channels are read; `None`: somewhere inside layers.
+        with_readers: Whether to set readers apart; else they are steps of the tail.
+
+    Attributes:
+        seen: See above.
         head: Steps that do not depend on the masks but are needed.
         readers: Layers that read unchanged channels, from which a channel is taken away.
         tail: Other steps that depend on the masks.
@@ -91,7 +96,7 @@ class Split:
         num_rows: How many rows the tail should be run on at once.
     """
 
-    def __init__(self, program: Program, seen: list[View] | None) -> None:
+    def __init__(self, program: Program, seen: list[View] | None, *, with_readers: bool = True) -> None:
         self.seen = seen
         self.readers: list[Reader] = []
         changed: set[int] = set()
@@ -107,7 +112,8 @@ class Split:
                 depends = bool(changed & set(step.arguments.values()))
                 if not depends and index not in read:
                     continue
-                reader = None if depends else Reader.of(step, [view for view in seen if view.step == index])
+                is_reader = with_readers and not depends
+                reader = Reader.of(step, [view for view in seen if view.step == index]) if is_reader else None
                 if reader is None:
                     self.tail.append(index)
                 else:

@@ -12,12 +12,13 @@ from pruning.graph.groups import ChannelGraph, Keep
 from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
 from pruning.scoring.calibration import Calibration
-from pruning.scoring.importance import Scoring, looks_at_data, require_data
+from pruning.scoring.importance import Scoring, needs_samples, require_samples
 from pruning.selection.bounds import Bounds, bounds, check_patterns, require_prunable
 from pruning.selection.costs import Costs
 from pruning.selection.feasibility import require_reachable
 from pruning.selection.goals import Baseline, FileBytes, Stopwatch, goals, limits, measure_baseline
 from pruning.selection.ranking import Ranking
+from pruning.selection.sensitivity import SCORING_SHARE, Sensitivities
 from pruning.selection.speed import fast_enough
 from pruning.selection.targets import Solution, solve
 from pruning.spec import PruningSpec, checked
@@ -81,7 +82,7 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
     spec = checked(PruningSpec, spec, "pruning")
     arrays = None if data is None else Data.of(data)
     spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
-    require_data(spec.criterion, arrays is not None)
+    require_samples(spec, arrays is not None)
     graph = ChannelGraph(model)
     check_patterns(graph, spec)
     require_prunable(graph, spec)
@@ -90,7 +91,7 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
     # A ratio may be asked to go on in later prunes; a target alone has this one.
     require_reachable(graph, spec, baseline, costs, is_repeated=spec.ratio is not None)
     calibration = None
-    if looks_at_data(spec.criterion):
+    if needs_samples(spec):
         calibration = Calibration.of(model, arrays, num_samples=spec.calibration_samples, seed=spec.seed)
     return plan_prune(graph, spec, final_extent(spec, baseline), calibration, costs).plan
 
@@ -112,6 +113,7 @@ def plan_prune(
     extent: Extent,
     calibration: Calibration | None = None,
     costs: Costs | None = None,
+    sensitivities: Sensitivities | None = None,
 ) -> Selection:
     """Plan one prune of a traced model within an extent.
 
@@ -119,12 +121,19 @@ def plan_prune(
         graph: The traced model.
         spec: What to remove.
         extent: How far to go.
-        calibration: For a criterion that looks at data.
+        calibration: For a criterion or a scope that looks at data.
         costs: The model's, if they are known already.
+        sensitivities: Those that were measured before; what is measured here is added.
     """
     costs = costs or Costs(graph)
-    ranking = Ranking(graph, spec, Scoring(graph, spec.criterion, spec.seed, calibration), costs)
     bounded = bounds(graph, spec, extent.wanted, extent.at_start)
+    scoring, sensitivity = Scoring(graph, spec.criterion, spec.seed, calibration), None
+    if spec.scope == "sensitivity" and calibration is not None:
+        scoring = Scoring(graph, spec.criterion, spec.seed, calibration.within(0, SCORING_SHARE))
+        names = [bound.group.name for bound in bounded if bound.ratio != 0 and bound.least < bound.group.num_channels]
+        sensitivities = Sensitivities() if sensitivities is None else sensitivities
+        sensitivity = sensitivities.of(graph, spec, names, scoring, calibration.within(SCORING_SHARE, 1))
+    ranking = Ranking(graph, spec, scoring, costs, sensitivity)
     order = ranking.order(bounded, extent.scale)
     counted = limits(costs, extent.at_most, extent.file_bytes)
     seconds = extent.at_most.get("target_latency")
@@ -145,14 +154,17 @@ def plan_prune(
     )
 
 
+_SCOPES = {"global": "global ranking", "sensitivity": "sensitivity of each group"}
+
+
 def _why(spec: PruningSpec, bounded: list[Bounds], solution: Solution) -> dict[str, str]:
     """Return group → what decided its width, in the words of the spec."""
     reasons = {}
     for bound, wanted, width in zip(bounded, solution.wanted, solution.widths, strict=True):
         said = [bound.because]
         if bound.ratio != 0:
-            if spec.scope == "global":
-                said.append("global ranking")
+            if spec.scope in _SCOPES:
+                said.append(_SCOPES[spec.scope])
             said += [f"{name} {shown(getattr(spec, name))}" for name in solution.stopped_by]
             if width > wanted:
                 said.append(f"round_to {spec.round_to}")

@@ -12,6 +12,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.scoring.importance import Scoring
 from pruning.selection.bounds import Bounds
 from pruning.selection.costs import Costs
+from pruning.selection.sensitivity import Sensitivity
 from pruning.spec import Normalisation, PruningSpec
 
 
@@ -23,16 +24,25 @@ class Ranking:
         spec: Criterion, scope and what makes a global ranking fair.
         scoring: The criterion, applied to the graph.
         costs: What the graph's channels cost.
+        sensitivity: What groups lose by, where the scope says so.
 
     Raises:
         SpecError: The ranking is to be global, and the criterion has no number for each channel.
     """
 
-    def __init__(self, graph: ChannelGraph, spec: PruningSpec, scoring: Scoring, costs: Costs) -> None:
+    def __init__(
+        self,
+        graph: ChannelGraph,
+        spec: PruningSpec,
+        scoring: Scoring,
+        costs: Costs,
+        sensitivity: Sensitivity | None = None,
+    ) -> None:
         self._graph = graph
         self._spec = spec
         self._scoring = scoring
         self._costs = costs
+        self._sensitivity = sensitivity
         self._importances: dict[str, np.ndarray] = {}
         if spec.scope == "global" and not isinstance(scoring.criterion, ScoreCriterion):
             raise SpecError(
@@ -46,7 +56,8 @@ class Ranking:
         """Return which group loses a channel, step by step, as far as bounds and ratios allow.
 
         Locally the groups take turns, each at the pace of its ratio; globally the channel of the smallest
-        normalised importance goes next, whichever group it is in.
+        normalised importance goes next, whichever group it is in; by sensitivity that of the group whose next channel
+        costs the loss least.
 
         Args:
             bounds: Of each group.
@@ -55,17 +66,17 @@ class Ranking:
         Returns:
             Positions in `bounds`, shape `(num_steps,)`.
         """
-        return self._by_importance(bounds, scale) if self._spec.scope == "global" else turns(bounds, scale)
+        return turns(bounds, scale) if self._spec.scope == "local" else self._by_price(bounds, scale)
 
     def keep(self, bound: Bounds, num_keep: int) -> np.ndarray:
         """Return the ascending indices of a group's channels that stay, shape `(num_keep,)`."""
-        if self._spec.scope == "local":
+        if self._spec.scope != "global":
             return self._scoring.keep(bound.group, num_keep)
         # Stable, so that of equals the first stays, as within a group.
         keep: np.ndarray = np.sort(np.argsort(-self._importance(bound), kind="stable")[:num_keep])
         return keep
 
-    def _by_importance(self, bounds: Sequence[Bounds], scale: float | None) -> np.ndarray:
+    def _by_price(self, bounds: Sequence[Bounds], scale: float | None) -> np.ndarray:
         keys, groups = [], []
         for position, (bound, cost) in enumerate(zip(bounds, self._costs_of_one(), strict=True)):
             most = bound.group.num_channels - bound.least
@@ -73,8 +84,7 @@ class Ranking:
                 overdue = bound.group.num_channels - bound.wanted
                 most = min(most, overdue + _share(bound.ratio * (scale or 0.0), bound.wanted))
             if most:
-                values = np.sort(normalise(self._importance(bound), self._spec.normalisation)) / cost
-                keys.append(values[:most])
+                keys.append(self._prices(bound)[:most] / cost)
                 groups.append(np.full(most, position))
         order = _merged(keys, groups)
         if scale is None or self._spec.ratio is None:
@@ -82,6 +92,12 @@ class Ranking:
         free = [bound for bound in bounds if bound.ratio != 0]
         overdue = sum(bound.group.num_channels - bound.wanted for bound in free)
         return order[: overdue + _share(self._spec.ratio * scale, sum(bound.wanted for bound in free))]
+
+    def _prices(self, bound: Bounds) -> np.ndarray:
+        """Return what each further channel of a group is thought to cost, ascending, shape `(num_channels,)`."""
+        if self._sensitivity is not None:
+            return self._sensitivity.prices(bound.group.name)
+        return np.sort(normalise(self._importance(bound), self._spec.normalisation))
 
     def _importance(self, bound: Bounds) -> np.ndarray:
         name = bound.group.name

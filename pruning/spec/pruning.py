@@ -80,7 +80,8 @@ class PruningSpec(Frozen):
     scope: Scope = Field(
         default="local",
         description="local ranks the channels of each group among themselves; global ranks the channels of all "
-        "groups together, so that groups of little importance lose more.",
+        "groups together, so that groups of little importance lose more; sensitivity ranks as local does, and groups "
+        "lose more whose channels cost the loss on the calibration samples less, as measured group by group.",
     )
     normalisation: Normalisation = Field(
         default="mean",
@@ -90,11 +91,11 @@ class PruningSpec(Frozen):
     )
     importance_per: Unit = Field(
         default="channel",
-        description="What a global ranking weighs importance against: each channel alike, or the parameters or "
-        "multiply-accumulates that go with it.",
+        description="What a global ranking weighs importance against, and sensitivity what channels cost the loss: "
+        "each channel alike, or the parameters or multiply-accumulates that go with it.",
     )
     ratio: Ratio | None = Field(
-        default=None, description="Fraction of each group's channels removed per iteration; of all, where global."
+        default=None, description="Fraction of each group's channels removed per iteration; of all, unless local."
     )
     num_iterations: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Prune and fine-tune this often at most. Default: 1, or until the target is reached."
@@ -144,7 +145,7 @@ class PruningSpec(Frozen):
         "channels that they only read may go.",
     )
     ratios: dict[Pattern, Ratio] = Field(
-        default={}, description="Ratio by layer; overrides `ratio` and widths. Where global, the most of a group."
+        default={}, description="Ratio by layer; overrides `ratio` and widths. Unless local, the most of a group."
     )
     ratios_by_width: list[WidthRatio] = Field(
         default=[], description="Ratio by number of channels: the row with the largest `min_channels` that fits."

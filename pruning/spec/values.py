@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from pruning.catalog import AUTO, CRITERIA
 
 SCHEDULES = ("constant", "linear", "exponential", "one_shot")
-Scope = Literal["local", "global"]
+Scope = Literal["local", "global", "sensitivity"]
 Normalisation = Literal["none", "max", "mean", "sum", "l2", "standard", "rank"]
 Unit = Literal["channel", "param", "mac"]
 Runtime = Literal["keras", "saved_model", "litert", "onnx", "openvino"]

@@ -186,7 +186,7 @@ class PruneOptions:
     ] = None
     iterations: Annotated[int | None, Option(min=1, help="Prune and fine-tune this often at most.")] = None
     schedule: Annotated[str | None, Option(help="constant, linear, exponential or one_shot.")] = None
-    scope: Annotated[str | None, Option(help="local, within each layer; or global, among all.")] = None
+    scope: Annotated[str | None, Option(help="local, within each layer; global, among all; or sensitivity.")] = None
     round_to: Annotated[int | None, Option(min=1, help="Leave multiples of so many channels, such as 8.")] = None
     include: Annotated[list[str] | None, Option(help="Only layers that match; may be repeated.")] = None
     exclude: Annotated[list[str] | None, Option(help="Not layers that match; may be repeated.")] = None
