@@ -43,7 +43,8 @@ class _Group:
 
     @classmethod
     def of(cls, graph: ChannelGraph, program: Program, group: ChannelGroup, keeps: Sequence[np.ndarray]) -> _Group:
-        stays = np.array([np.isin(np.arange(group.num_channels), keep) for keep in keeps]).reshape(len(keeps), -1)
+        stays = np.array([np.isin(np.arange(group.num_channels), keep) for keep in keeps])
+        stays = stays.reshape(len(keeps), group.num_channels)
         if not is_zeroed_in_tensors(graph, program, group):
             return cls(group, stays, None)
         try:

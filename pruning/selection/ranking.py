@@ -77,7 +77,7 @@ class Ranking:
         return keep
 
     def _by_price(self, bounds: Sequence[Bounds], scale: float | None) -> np.ndarray:
-        keys, groups = [], []
+        keys, groups, shares = [], [], []
         for position, (bound, cost) in enumerate(zip(bounds, self._costs_of_one(), strict=True)):
             most = bound.group.num_channels - bound.least
             if bound.ratio is not None and bound.is_own and (scale is not None or bound.ratio == 0):
@@ -86,7 +86,10 @@ class Ranking:
             if most:
                 keys.append(self._prices(bound)[:most] / cost)
                 groups.append(np.full(most, position))
-        order = _merged(keys, groups)
+                # What costs nothing goes in turns; of equals in importance the earlier group's goes first.
+                is_level = self._sensitivity is not None
+                shares.append(np.arange(most) / bound.group.num_channels if is_level else np.zeros(most))
+        order = _merged(keys, groups, shares)
         if scale is None or self._spec.ratio is None:
             return order
         free = [bound for bound in bounds if bound.ratio != 0]
@@ -179,10 +182,13 @@ def _share(ratio: float, num_channels: int) -> int:
     return int(ratio * (1 + 1e-9) * num_channels + 0.5)  # As in turns.
 
 
-def _merged(keys: Sequence[np.ndarray], groups: Sequence[np.ndarray]) -> np.ndarray:
-    """Return groups by ascending key; of equal keys the earlier group first."""
+def _merged(
+    keys: Sequence[np.ndarray], groups: Sequence[np.ndarray], shares: Sequence[np.ndarray] | None = None
+) -> np.ndarray:
+    """Return groups by ascending key; of equal keys that of the smaller share first, then the earlier group."""
     if not keys:
         return np.zeros(0, dtype=np.int64)
-    order = np.argsort(np.concatenate(keys), kind="stable")
+    keys = [np.concatenate(keys)] if shares is None else [np.concatenate(shares), np.concatenate(keys)]
+    order = np.lexsort(keys)
     merged: np.ndarray = np.concatenate(groups)[order]
     return merged.astype(np.int64)

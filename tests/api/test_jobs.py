@@ -296,6 +296,13 @@ def test_the_smallest_within_a_drop_is_a_job(service: Service) -> None:
     assert service.client.post("/v1/jobs", json=spec).status_code == 202
 
 
+def test_a_scope_that_measures_is_refused_without_data(service: Service) -> None:
+    pruning = {"criterion": "l1_norm", "scope": "sensitivity", "ratio": 0.5}
+    spec = service.spec(dataset=None, pruning=pruning)
+    assert assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")["field"] == "dataset"
+    service.submit(pruning=pruning)
+
+
 def test_a_criterion_that_chooses_sets_is_refused_for_a_global_ranking(service: Service) -> None:
     spec = service.spec(pruning={"criterion": "kmeans", "scope": "global", "ratio": 0.5})
     assert assert_problem(service.client.post("/v1/jobs", json=spec), 422, "invalid-spec")["field"] == "pruning.scope"
