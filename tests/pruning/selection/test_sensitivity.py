@@ -15,15 +15,16 @@ from pruning import PruningSpec, Sensitivity, apply_plan, foresee, make_plan, pr
 from pruning.errors import CriterionError, DataError, SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.models import inputs_by_name, outputs_by_name
+from pruning.pipeline import PruningResult
 from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs
+from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
 from pruning.selection import sensitivity as home
-from pruning.selection.planning import describe
+from pruning.selection.planning import Extent, describe, plan_prune
 from pruning.selection.sensitivity import GroupSensitivity
 from tests.pruning.models import blobs, residual
-from tests.pruning.run.runs import assert_same, count_checkpoints, interrupted_after
-from tests.pruning.run.runs import run as run_small
+from tests.pruning.run.runs import assert_same, interrupted_after, network
 from tests.strategies import models
 
 SHARES = (0.3, 0.6)
@@ -109,6 +110,14 @@ def test_a_group_that_does_nothing_loses_first() -> None:
     assert [len(group.keep) for group in make_plan(model, spec, data).groups] == [8, 4]
 
 
+def test_groups_that_do_nothing_take_turns() -> None:
+    model = residual(compiled=True)
+    kernel = model.get_layer("head").kernel
+    kernel.assign(np.zeros(kernel.shape))
+    plan = make_plan(model, PruningSpec(criterion="l1_norm", scope="sensitivity", ratio=0.5), blobs())
+    assert [len(group.keep) for group in plan.groups] == [4, 8]
+
+
 @pytest.mark.parametrize(
     ("asked", "widths"),
     [
@@ -169,49 +178,67 @@ def test_a_loss_that_is_not_finite_is_refused() -> None:
         sensitivity(residual(compiled=True), (np.full_like(x, np.nan), y), criterion="l1_norm")
 
 
-SWEEP: dict[str, Any] = {"scope": "sensitivity", "criterion": "l1_norm", "calibration_samples": 32}
-
+MEASURED: dict[str, Any] = {"scope": "sensitivity", "criterion": "l1_norm", "calibration_samples": 32}
 UNTRAINED: dict[str, Any] = {"epochs": 0, "fine_tuning_epochs": 0, "post_training_epochs": 0}
 
 
-def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Note the result of each measurement."""
-    measure, made = home.measure_sensitivity, []
+def _run(asked: dict[str, Any], directory: Path | None = None, **training: Any) -> PruningResult:
+    data, training = (blobs(96), blobs(32, seed=1)), UNTRAINED | training
+    spec = MEASURED | {"reconstruction": False} | asked
+    return prune(network(), spec, data, training=training, checkpoint_directory=directory, is_timed=False)
 
-    def counting(*arguments: Any) -> Sensitivity:
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Sensitivity]:
+    """Return what is measured from now on."""
+    measure, made = home.measure_sensitivity, list[Sensitivity]()
+
+    def noting(*arguments: Any) -> Sensitivity:
         made.append(measure(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(home, "measure_sensitivity", counting)
+    monkeypatch.setattr(home, "measure_sensitivity", noting)
     return made
 
 
-def test_the_trials_of_a_sweep_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = _counted(monkeypatch)
-    run_small(None, {**SWEEP, "sweep": {"sizes": [0.8, 0.6]}}, UNTRAINED)
-    assert len(made) == 1
-    run_small(None, {**SWEEP, "sweep": {"criteria": ["l1_norm", "l2_norm"], "sizes": [0.8, 0.6]}}, UNTRAINED)
-    assert len(made) == 3
+def test_other_weights_are_measured_anew(made: list[Sensitivity]) -> None:
+    model, known = residual(compiled=True), home.Sensitivities()
+    graph, spec = ChannelGraph(model), PruningSpec(ratio=0.5, criterion="l1_norm", scope="sensitivity")
+    calibration = Calibration.of(model, blobs(), num_samples=32, seed=0)
+    for _ in range(2):
+        plan_prune(graph, spec, Extent(), calibration, sensitivities=known)
+        assert len(made) == 1
+    variance = model.get_layer("expand_bn").moving_variance
+    variance.assign(2 * variance)
+    plan_prune(graph, spec, Extent(), calibration, sensitivities=known)
+    assert len(made) == 2
 
 
-def test_an_interrupted_run_ends_as_it_would_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    spec = {**SWEEP, "sweep": {"sizes": [0.8, 0.6]}}
-    short = UNTRAINED | {"fine_tuning_epochs": 1}
-    whole = run_small(None, spec, short)
-    count = count_checkpoints(monkeypatch, tmp_path / "whole", spec, **short)
-    with interrupted_after(monkeypatch, count // 2):
-        run_small(tmp_path / "torn", spec, short)
-    assert_same(whole, run_small(tmp_path / "torn", spec, short))
+def test_the_trials_of_a_sweep_share_it(made: list[Sensitivity]) -> None:
+    _run({"sweep": {"criteria": ["l1_norm", "l2_norm"], "sizes": [0.8, 0.6]}})
+    assert [told.criterion for told in made] == ["l1_norm", "l2_norm"]
 
 
-def test_later_iterations_measure_the_model_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = _counted(monkeypatch)
-    run_small(None, {**SWEEP, "target_params": 0.5, "num_iterations": 2}, UNTRAINED)
-    before, after = ([each.num_channels for each in told.groups] for told in made)
-    assert sum(after) < sum(before)
+def test_an_interrupted_sweep_measures_again_and_ends_as_it_would_have(
+    made: list[Sensitivity], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sweep = {"sweep": {"sizes": [0.8, 0.6]}}
+    whole = _run(sweep)
+    with interrupted_after(monkeypatch, 5):
+        _run(sweep, tmp_path)
+    assert len(made) == 2
+    assert_same(whole, _run(sweep, tmp_path))
+    assert made == 3 * made[:1]
 
 
-def test_a_run_without_targets_compares_outputs() -> None:
+def test_later_iterations_measure_the_model_that_is_left(made: list[Sensitivity]) -> None:
+    _run({"target_params": 0.5, "num_iterations": 2})
+    before, after = (sum(each.num_channels for each in told.groups) for told in made)
+    assert after < before
+
+
+def test_a_run_without_targets_compares_outputs(made: list[Sensitivity]) -> None:
     x, _ = blobs()
-    result = prune(residual(), {**SWEEP, "target_params": 0.7}, {"x_train": x})
+    result = prune(residual(), {**MEASURED, "target_params": 0.7}, {"x_train": x}, is_timed=False)
     assert result.report.after.params <= 0.7 * result.report.before.params
+    assert made[0].loss is None
