@@ -186,7 +186,7 @@ def resolved(criterion: str, *, has_data: bool, has_targets: bool) -> str:
     if criterion != AUTO:
         return criterion
     if has_targets:
-        return "taylor"
+        return "coupled_norm"
     return "reconstruction" if has_data else "l2_norm"
 
 

@@ -110,10 +110,12 @@ class Ranking:
 
     def _costs_of_one(self) -> np.ndarray:
         """Return what removing one channel of each group saves, in the unit of the spec; shape `(num_groups,)`."""
-        widths = self._costs.widths
-        if self._spec.importance_per == "channel":
+        widths, unit = self._costs.widths, self._spec.weighed_per
+        if unit == "channel":
             return np.ones(len(widths))
-        count = self._costs.params if self._spec.importance_per == "param" else self._costs.macs
+        # Where they cannot be counted, MACs were not asked for: they only stand for a latency.
+        is_counted = unit == "mac" and self._costs.uncounted is None
+        count = self._costs.macs if is_counted else self._costs.params
         saved: np.ndarray = count(widths) - count(widths - np.eye(len(widths), dtype=np.int64))
         costs: np.ndarray = np.maximum(saved, 1).astype(np.float64)
         return costs

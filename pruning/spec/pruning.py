@@ -28,6 +28,14 @@ from pruning.spec.values import (
     chooses_sets,
 )
 
+_LIMITED: dict[str, Unit] = {
+    "target_macs": "mac",
+    "target_latency": "mac",
+    "target_params": "param",
+    "target_file_bytes": "param",
+}
+"""What channels take up of that which a target limits."""
+
 
 class WidthRatio(Frozen):
     """A pruning ratio for groups of at least `min_channels` channels."""
@@ -74,8 +82,8 @@ class PruningSpec(Frozen):
     criterion: CriterionLike = Field(
         default=AUTO,
         description="Name from the catalog; in the library also a Criterion, its class, or a function "
-        "`(weights) -> importance`. auto: taylor where there are samples with targets, reconstruction where they have "
-        "none, l2_norm without data.",
+        "`(weights) -> importance`. auto: coupled_norm where there are samples with targets, reconstruction where they "
+        "have none, l2_norm without data.",
     )
     scope: Scope = Field(
         default="local",
@@ -89,10 +97,11 @@ class PruningSpec(Frozen):
         "their max, mean, sum or l2 norm; standard, zero mean and unit deviation; rank, the share of the group's "
         "channels that are less important; none.",
     )
-    importance_per: Unit = Field(
-        default="channel",
+    importance_per: Unit | None = Field(
+        default=None,
         description="What a global ranking weighs importance against, and sensitivity what channels cost the loss: "
-        "each channel alike, or the parameters or multiply-accumulates that go with it.",
+        "each channel alike, or the parameters or multiply-accumulates that go with it. Default: channel where global; "
+        "by sensitivity what the target limits, channel without one.",
     )
     ratio: Ratio | None = Field(
         default=None, description="Fraction of each group's channels removed per iteration; of all, unless local."
@@ -187,6 +196,13 @@ class PruningSpec(Frozen):
         given = self.ratio is not None or self.max_filters_removed is not None or bool(self.targets)
         return given or bool(self.ratios) or bool(self.ratios_by_width)
 
+    @property
+    def weighed_per(self) -> Unit:
+        """What importances are weighed against: `importance_per`, or what stands for it where it is not given."""
+        if self.importance_per is not None or self.scope != "sensitivity":
+            return self.importance_per or "channel"
+        return next((unit for name, unit in _LIMITED.items() if getattr(self, name) is not None), "channel")
+
     def resolved(self, *, has_data: bool, has_targets: bool) -> PruningSpec:
         """Return the spec with the criterion that `auto` stands for, in its sweep too."""
 
@@ -262,7 +278,7 @@ class PruningSpec(Frozen):
                     "expected": "scope local, or a criterion that scores channels, such as l1_norm",
                 },
             )
-        if self.importance_per != "channel" and self.normalisation == "standard":
+        if self.importance_per not in (None, "channel") and self.normalisation == "standard":
             raise PydanticCustomError(
                 "normalisation",
                 "importances below zero cannot be weighed against a cost",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -88,6 +90,21 @@ def test_training_takes_names_and_options() -> None:
 def test_importances_below_zero_are_not_weighed_against_costs() -> None:
     with pytest.raises(ValidationError, match="below zero"):
         PruningSpec(ratio=0.5, scope="global", normalisation="standard", importance_per="mac")
+
+
+@pytest.mark.parametrize(
+    ("asked", "unit"),
+    [
+        ({"scope": "global", "target_params": 0.5}, "channel"),
+        ({"scope": "sensitivity", "target_params": 0.5}, "param"),
+        ({"scope": "sensitivity", "target_file_bytes": 0.5}, "param"),
+        ({"scope": "sensitivity", "target_latency": 0.5, "target_params": 0.5}, "mac"),
+        ({"scope": "sensitivity", "target_macs": 0.5, "importance_per": "channel"}, "channel"),
+        ({"scope": "sensitivity", "ratio": 0.5}, "channel"),
+    ],
+)
+def test_sensitivity_is_weighed_against_what_the_target_limits(asked: dict[str, Any], unit: str) -> None:
+    assert PruningSpec(**asked).weighed_per == unit
 
 
 def test_sets_are_not_ranked_globally() -> None:
