@@ -59,11 +59,24 @@ def test_shares_and_counts_are_targets(asked: float) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"max_metric_drop": 0.01}, {"schedule": "linear", "ratio": 0.1}, {"schedule": lambda i, n: 1.0, "ratio": 0.1}],
+    [
+        {},
+        {"search": {}, "ratio": 0.5},
+        {"sweep": {}},
+        {"sweep": {"criteria": ["l1_norm"]}, "max_metric_drop": 0.01},
+        {"schedule": "linear", "ratio": 0.1},
+        {"schedule": lambda i, n: 1.0, "ratio": 0.1},
+    ],
 )
 def test_a_spec_says_how_far_to_go(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match="give"):
+    with pytest.raises(ValidationError, match=r"give|a search looks for"):
         PruningSpec.model_validate(wrong)
+
+
+def test_a_drop_alone_asks_for_the_smallest_model_within_it() -> None:
+    assert PruningSpec(max_metric_drop=0.01).smallest is not None
+    assert PruningSpec(max_metric_drop=0.01, target_params=0.5).smallest is None
+    assert PruningSpec(max_metric_drop=0.01, sweep={"sizes": [0.5]}).smallest is None
 
 
 def test_json_there_and_back() -> None:
