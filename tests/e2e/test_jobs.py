@@ -90,7 +90,7 @@ def test_an_image_folder_is_trained_on(client: ridurre.Client, tmp_path: Path) -
     hidden = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(layers.Rescaling(1 / 255)(inputs)))
     model = uploaded(client, keras.Model(inputs, layers.Dense(2, activation="softmax")(hidden)), tmp_path)
     dataset = client.upload_dataset(image_folder(tmp_path / "images.zip"))
-    job = client.submit(model=model, dataset=dataset, ratio=0.5, training={"epochs": 1})
+    job = client.submit(model=model, dataset=dataset, ratio=0.5, training={"epochs": 1, "fine_tuning_epochs": 1})
     job = client.wait(job.id, timeout_seconds=WAIT_SECONDS)
     assert job.status == "succeeded", job
     assert "val_accuracy" in job.metrics
@@ -125,7 +125,7 @@ def test_a_killed_child_fails_its_job_and_the_worker_takes_the_next(
 
 def test_a_killed_api_loses_nothing(service: Service, client: ridurre.Client, tmp_path: Path) -> None:
     model, dataset = uploaded(client, residual(compiled=True), tmp_path), client.upload_dataset(arrays(tmp_path))
-    running = client.submit(model=model, dataset=dataset, ratio=0.5, training={"epochs": 20})
+    running = client.submit(model=model, dataset=dataset, ratio=0.5, training={"epochs": 20, "fine_tuning_epochs": 1})
     queued = client.submit(model=model, ratio=0.25)
     wait_until(lambda: client.job(running.id).status == "running")
     service.api.kill()

@@ -86,7 +86,14 @@ def test_from_upload_to_download(call: Callable[..., Any], model: Path, data: Pa
     assert uploaded.layers == ("stem", "block/conv1", "block/conv2", "head")
     assert call("upload_model", model) == uploaded
     dataset = call("upload_dataset", data)
-    job = call("submit", uploaded, dataset, criterion="kmeans", target_params=0.36, training={"epochs": 1})
+    job = call(
+        "submit",
+        uploaded,
+        dataset,
+        criterion="kmeans",
+        target_params=0.36,
+        training={"epochs": 1, "fine_tuning_epochs": 1},
+    )
     assert call("wait", job.id).status == "succeeded"
     assert [found.id for found in call("jobs", "succeeded")] == [job.id]
     events = call("events", job.id)

@@ -68,7 +68,9 @@ def arrays() -> dict[str, Any]:
 
 
 def test_a_job_with_data(job: Job) -> None:
-    result = job.run(residual(compiled=True), arrays(), training={"epochs": 1, "batch_size": 16})
+    result = job.run(
+        residual(compiled=True), arrays(), training={"epochs": 1, "fine_tuning_epochs": 1, "batch_size": 16}
+    )
     assert result["status"] == "succeeded"
     output = job.directory / "output"
     delivered = keras.saving.load_model(output / "pruned.keras")
@@ -146,7 +148,9 @@ def test_regression_targets_of_any_shape(job: Job) -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, padding="same"), layers.Conv2D(2, 1)])
     images, _ = blobs(32)
     data = {"x_train": images, "y_train": images[..., :2]}
-    result = job.run(model, data, training={"loss": "huber", "metrics": ["mean_absolute_error"]})
+    result = job.run(
+        model, data, training={"loss": "huber", "metrics": ["mean_absolute_error"], "fine_tuning_epochs": 1}
+    )
     assert {"val_loss", "val_mean_absolute_error"} <= set(result["metrics"])
 
 
