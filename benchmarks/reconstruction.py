@@ -1,10 +1,12 @@
 """Pruned networks without any training: as cut, with statistics measured anew, and reconstructed by least squares.
 
     python -m benchmarks.reconstruction MODEL.keras IMAGES.zip [--samples N] [--matched EPOCHS] [--json FILE]
+    python -m benchmarks.reconstruction MODEL.keras IMAGES.zip --target-params SHARE [--criterion NAME]
     python -m benchmarks.reconstruction --small [--json FILE]
 
 The first takes a classifier and a zip of images by class, of which some training images are seen without their labels.
-The second trains networks of other kinds on the built-in digits, and fails if one does not get better.
+The second compares what decides how many channels each group loses, by a criterion that may see the labels. The third
+trains networks of other kinds on the built-in digits, and fails if one does not get better.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -28,7 +30,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.recovery.matching import match
 from pruning.recovery.reconstruction import reconstruct
 from pruning.recovery.statistics import refresh_statistics, trained_normalizations
-from pruning.spec import Augmentation
+from pruning.spec import Augmentation, Scope
 from pruning.surgery.cutting import kept_channels, prune_channels
 from pruning.training.data import Data
 from worker.datasets import load_builtin, load_image_folder
@@ -53,6 +55,8 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=2000, help="validation images")
     parser.add_argument("--matched", type=int, default=0, metavar="EPOCHS", help="then train towards the original")
     parser.add_argument("--ratios", type=float, nargs="*", default=list(RATIOS))
+    parser.add_argument("--target-params", type=float, help="share that is left, by each scope")
+    parser.add_argument("--criterion", default="taylor", help="for --target-params")
     parser.add_argument("--json", type=Path, default=Path("var/reconstruction.json"))
     arguments = parser.parse_args()
     if not arguments.small and not (arguments.model and arguments.images):
@@ -76,7 +80,15 @@ def of_images(arguments: argparse.Namespace) -> Any:
         data = load_image_folder(arguments.images, shape, Path(scratch), arguments.samples, seed=0)
         data = sampled(data.fit_to(model), arguments.validation)
         base = {"network": model.name, "original": accuracy(model, data)}
-        for ratio in arguments.ratios:
+        for scope in get_args(Scope) if arguments.target_params else ():
+            spec = PruningSpec(
+                criterion=arguments.criterion,
+                scope=scope,
+                target_params=arguments.target_params,
+                calibration_samples=arguments.samples,
+            )
+            yield base | measured(model, spec, data, arguments.matched)
+        for ratio in () if arguments.target_params else arguments.ratios:
             uniform = PruningSpec(criterion="l2_norm", ratio=ratio)
             yield base | measured(model, uniform, data, arguments.matched)
             greedy = PruningSpec(criterion="reconstruction", ratio=ratio, calibration_samples=arguments.samples)
@@ -198,7 +210,7 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 def show(rows: list[Row]) -> None:
     """Print the table."""
     columns = ("params", "macs", "original", "cut", "statistics", "reconstructed", "matched")
-    table = Table("network", "criterion", *columns, "seconds", title="no targets seen")
+    table = Table("network", "criterion", *columns, "seconds", title="without any training")
     for row in rows:
         figures = ("" if row.get(key) is None else f"{row[key]:.3f}" for key in columns)
         table.add_row(row["network"], row["criterion"], *figures, f"{row['seconds']:.0f}")
