@@ -109,6 +109,8 @@ def plan(
     from pruning.load import load_model
 
     spec, training_spec = _specs(pruning_options, training)
+    if data is not None and Path(data).suffix != ".npz":
+        spec = spec.resolved(has_data=True, has_targets=True)  # As of all that a service takes but for a few images.
     is_looked_at = spec.scope == "sensitivity" or any(
         each == AUTO or not isinstance(each, str) or CRITERIA[each].needs_data for each in spec.criteria
     )

@@ -17,6 +17,8 @@ from pruning.progress import Progress
 from tests.pruning.models import blobs, residual, same, values
 from tests.strategies import randomise
 
+SHORT = {"fine_tuning_epochs": 1}
+
 
 def test_train_prune_fine_tune_and_post_train() -> None:
     model = residual(compiled=True)
@@ -77,7 +79,7 @@ def test_reported_metrics_are_those_of_the_delivered_model() -> None:
     validation = blobs(64, seed=9)
     result = prune(
         residual(compiled=True), PruningSpec(ratio=0.5), ((images, labels), validation),
-        training=TrainingSpec(batch_size=32),
+        training=TrainingSpec(fine_tuning_epochs=1, batch_size=32),
     )  # fmt: skip
     accuracy = np.mean(np.argmax(result.model.predict(validation[0], verbose=0), axis=1) == validation[1])
     assert result.report.after.metrics["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
@@ -174,7 +176,9 @@ def test_an_infeasible_target_is_refused_before_any_training() -> None:
 def test_frozen_layers_are_neither_trained_nor_pruned() -> None:
     model = residual(compiled=True)
     model.get_layer("project").trainable = False
-    result = prune(model, {"ratio": 0.5, "freeze": ["stem.*"]}, blobs(), training={"epochs": 1})
+    result = prune(
+        model, {"ratio": 0.5, "freeze": ["stem.*"]}, blobs(), training={"epochs": 1, "fine_tuning_epochs": 1}
+    )
     for name in ("stem", "stem_bn"):
         before, after = (each.get_layer(name) for each in (model, result.model))
         assert same([np.asarray(value) for value in before.variables], [np.asarray(value) for value in after.variables])
@@ -272,7 +276,10 @@ def test_diverging_training_is_an_error_not_a_model() -> None:
 
 def test_mixed_precision_trains_and_delivers_full_precision() -> None:
     result = prune(
-        residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(mixed_precision=True)
+        residual(compiled=True),
+        PruningSpec(ratio=0.5),
+        blobs(),
+        training={**SHORT, "mixed_precision": True},
     )
     assert {variable.dtype for variable in result.model.weights} == {"float32"}
     assert {layer.dtype_policy.name for layer in result.model.layers} == {"float32"}
@@ -280,7 +287,8 @@ def test_mixed_precision_trains_and_delivers_full_precision() -> None:
 
 def test_the_same_seed_gives_the_same_model() -> None:
     first, second = (
-        prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec()) for _ in range(2)
+        prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(fine_tuning_epochs=2))
+        for _ in range(2)
     )
     assert same(values(first.model), values(second.model))
 
@@ -326,7 +334,7 @@ def test_an_adapted_normalization_is_measured_and_delivered_right(tmp_path: Path
     )
     model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(images, labels, epochs=3, verbose=0)
-    result = prune(model, PruningSpec(ratio=0.25), ((images, labels), (images, labels)))
+    result = prune(model, PruningSpec(ratio=0.25), ((images, labels), (images, labels)), training=SHORT)
     expected = model.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"]
     assert result.report.before.metrics["val_accuracy"] == pytest.approx(expected)
     result.model.save(tmp_path / "small.keras")
@@ -400,7 +408,12 @@ def test_an_optimizer_with_a_state_is_delivered_with_it() -> None:
 
 
 def test_an_optimizer_that_came_without_a_state_is_delivered_without() -> None:
-    result = prune(residual(compiled=True), PruningSpec(ratio=0.5), blobs(), training=TrainingSpec(batch_size=32))
+    result = prune(
+        residual(compiled=True),
+        PruningSpec(ratio=0.5),
+        blobs(),
+        training=TrainingSpec(fine_tuning_epochs=1, batch_size=32),
+    )
     assert not result.model.optimizer.built
 
 

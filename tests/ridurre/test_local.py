@@ -103,14 +103,15 @@ def test_plan_says_what_prune_does_and_trains_nothing(
     before, out = model_path.read_bytes(), tmp_path / "plan.json"
     told = CliRunner().invoke(app, ["plan", str(model_path), "--data", "digits", *options, "--out", str(out)])
     assert told.exit_code == 0, told.output
-    pruned = ridurre.prune(model_path, ratio=0.3, num_iterations=2)
+    pruned = ridurre.prune(model_path, criterion="coupled_norm", ratio=0.3, num_iterations=2)
     assert PruningPlan.model_validate_json(out.read_text()) == pruned.plan
     for text in ("8 → 4", "67 → 35", "56 → 28", "is an output of the model", "original", "ms ±", f"Wrote {out}"):
         assert text in told.stdout
     assert model_path.read_bytes() == before
     assert "epoch" not in told.output
     as_json = CliRunner().invoke(app, ["plan", str(model_path), *options, "--json"])
-    assert PruningPlan.model_validate_json(as_json.stdout) == pruned.plan
+    without = ridurre.prune(model_path, ratio=0.3, num_iterations=2)
+    assert PruningPlan.model_validate_json(as_json.stdout) == without.plan
     looks_at_data = ["plan", str(model_path), *options, "--criterion", "taylor", "--json"]
     assert "looks at data" in CliRunner().invoke(app, looks_at_data).output
     assert CliRunner().invoke(app, [*looks_at_data, "--data", str(data_path)]).exit_code == 0

@@ -72,8 +72,10 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch, num_checkpoints: int) -> 
     raise AssertionError(f"the run wrote fewer than {num_checkpoints} checkpoints")
 
 
-def count_checkpoints(monkeypatch: pytest.MonkeyPatch, directory: Path, spec: dict[str, Any], **training: Any) -> int:
-    """Run once and return how many checkpoints were written."""
+def counted(
+    monkeypatch: pytest.MonkeyPatch, directory: Path, spec: dict[str, Any], training: dict[str, Any]
+) -> tuple[int, PruningResult]:
+    """Run once and return how many checkpoints were written, and the result."""
     write, count = Checkpoints.write, [0]
 
     def counting(self: Checkpoints, *arguments: Any) -> None:
@@ -82,8 +84,8 @@ def count_checkpoints(monkeypatch: pytest.MonkeyPatch, directory: Path, spec: di
 
     with monkeypatch.context() as patched:
         patched.setattr(Checkpoints, "write", counting)
-        run(directory, spec, training)
-    return count[0]
+        result = run(directory, spec, training)
+    return count[0], result
 
 
 def assert_same(first: PruningResult, second: PruningResult) -> None:

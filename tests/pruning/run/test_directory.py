@@ -17,7 +17,7 @@ from pruning.errors import CheckpointError
 from pruning.pipeline import PruningResult
 from tests.pruning.models import blobs
 from tests.pruning.run.runs import TRAINING as RUN_TRAINING
-from tests.pruning.run.runs import assert_same, count_checkpoints, interrupted_after, network, run
+from tests.pruning.run.runs import assert_same, counted, interrupted_after, network, run
 
 SPEC = {"criterion": "l1_norm", "ratio": 0.25, "num_iterations": 2}
 TRAINING: dict[str, Any] = {"epochs": 1, "fine_tuning_epochs": 2, "post_training_epochs": 0}
@@ -34,7 +34,7 @@ def whole() -> PruningResult:
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory whose run stopped within the last fine-tuning."""
     patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("runs")
-    number = count_checkpoints(patch, folder / "counted", SPEC, **TRAINING)
+    number = counted(patch, folder / "counted", SPEC, TRAINING)[0]
     with interrupted_after(patch, number - 3):
         run(folder / "interrupted", SPEC, TRAINING)
     return folder / "interrupted"
