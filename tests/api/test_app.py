@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jobs.errors import StoreUnavailableError
-from pruning.catalog import CRITERIA
+from pruning.catalog import AUTO, CRITERIA
 from tests.api.conftest import Service, assert_problem
 
 pytestmark = pytest.mark.fast
@@ -62,7 +62,7 @@ def test_the_description_is_complete(service: Service) -> None:
     description: dict[str, Any] = service.client.get("/openapi.json").json()
     assert "Problem" in description["components"]["schemas"]
     criterion = description["components"]["schemas"]["PruningSpec"]["properties"]["criterion"]
-    assert criterion["enum"] == list(CRITERIA)
+    assert criterion["enum"] == [AUTO, *CRITERIA]
     operations = [
         operation for path in description["paths"].values() for operation in path.values() if "responses" in operation
     ]
