@@ -26,7 +26,7 @@ def setting(spec: dict[str, Any], training: dict[str, Any] | None = None) -> Set
     """Return what a run without data goes by."""
     return Setting.of(
         network(),
-        PruningSpec.model_validate(spec),
+        PruningSpec.model_validate(spec).resolved(has_data=False, has_targets=False),
         TrainingSpec.model_validate(training or {}),
         None,
         lambda told: None,
