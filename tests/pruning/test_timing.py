@@ -41,7 +41,8 @@ def test_first_and_last_row_tell_how_long_a_call_takes_in_keras() -> None:
 def test_a_restored_model_has_its_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = iter([0.9, 0.9, 0.1, 0.9, 0.9])
     monkeypatch.setattr(
-        "pruning.pipeline.Recovery.evaluate", lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)}
+        "pruning.recovery.fitting.Recovery.evaluate",
+        lambda self, model: {"val_loss": 1.0, "val_accuracy": next(accuracies)},
     )
     spec = {"ratio": 0.25, "num_iterations": 2, "max_metric_drop": 0.5}
     result = prune(residual(compiled=True), spec, blobs(), training=FAST | {"post_training_epochs": 1})
