@@ -145,8 +145,7 @@ def _begun(bench: Bench, notes: tuple[str, ...]) -> tuple[RunState, ChannelGraph
     """Return the state in which nothing is done yet."""
     if bench.setting.data is not None and bench.setting.recovery is None:
         notes = (*notes, "the data has no targets: nothing was trained or measured")
-    widths = {group.name: group.num_channels for group in bench.setting.graph.groups}
-    return RunState(plan=bench.models.whole(), wanted=widths, notes=notes), bench.models.copy()
+    return RunState(plan=bench.models.whole(), wanted=bench.setting.widths, notes=notes), bench.models.copy()
 
 
 def _candidates(bench: Bench, state: RunState) -> Callable[[str], tuple[keras.Model, PruningPlan]]:

@@ -14,8 +14,6 @@ from pruning.report import Repair, Step, StepReport
 from pruning.run.setting import Setting
 from pruning.run.state import RunState
 from pruning.run.telling import PHASES, tell
-from pruning.run.trial import Trial
-from pruning.selection.goals import Stopwatch
 
 
 def measured(
@@ -43,7 +41,7 @@ def measured(
     """
     model, plan = graph.model, state.plan
     metrics = {} if setting.recovery is None else setting.recovery.evaluate(model)
-    stopwatch = setting.asked(state.trial).baseline.stopwatch if state.trials else _stopwatch(setting)
+    stopwatch = setting.stopwatch
     row = StepReport(
         step=step,
         trial=state.trial.name if state.trials else "",
@@ -62,11 +60,6 @@ def measured(
     figures = {**metrics, "params": float(row.params)} | ({} if row.macs is None else {"macs": float(row.macs)})
     tell(setting, state, PHASES[step], metrics=figures, message=f"{step} measured")
     return state
-
-
-def _stopwatch(setting: Setting) -> Stopwatch | None:
-    """Return what times models before the first trial."""
-    return setting.asked(Trial()).baseline.stopwatch if setting.spec.extent_is_given else None
 
 
 def _file_bytes(setting: Setting, model: keras.Model) -> int:

@@ -12,13 +12,11 @@ from pruning.progress import OnProgress
 from pruning.recovery.budget import Budget
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.unlabelled import UnlabelledRecovery
-from pruning.run.state import RunState
 from pruning.run.trial import Trial
 from pruning.selection.bounds import check_patterns, require_prunable
 from pruning.selection.costs import Costs
-from pruning.selection.drop import WatchedMetric
 from pruning.selection.feasibility import require_reachable
-from pruning.selection.goals import Baseline, measure_baseline
+from pruning.selection.goals import Baseline, Stopwatch, measure_baseline
 from pruning.selection.iterations import Iterations
 from pruning.selection.sensitivity import Sensitivities
 from pruning.spec import PruningSpec, TrainingSpec
@@ -34,13 +32,11 @@ class Asked:
         spec: What to remove and when to stop.
         baseline: The model before the first prune, as far as the targets speak of it.
         iterations: How the way to the targets is divided.
-        budget: How long to train for it.
     """
 
     spec: PruningSpec
     baseline: Baseline
     iterations: Iterations
-    budget: Budget
 
 
 @dataclass
@@ -106,12 +102,16 @@ class Setting:
         self.compiling = Compiling(self.graph.model, self.training, data)
         self.data = self.compiling.fit_targets(data)
         self.recovery = self.repairing = Recovery(self.training, self.compiling, self.data)
-        self._asked.clear()  # Budgets depend on the data.
 
     @cached_property
     def costs(self) -> Costs:
         """What the groups of the model as it came cost."""
         return Costs(self.graph)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Group of the model as it came → its number of channels."""
+        return {group.name: group.num_channels for group in self.graph.groups}
 
     @property
     def size_field(self) -> str:
@@ -129,22 +129,24 @@ class Setting:
         """
         if trial not in self._asked:
             spec = trial.spec(self.spec)
-            baseline = measure_baseline(self.graph, spec, self.costs)
+            is_measured = spec.targets == self.spec.targets and trial != Trial()  # A latency is timed once in a run.
+            baseline = self.asked(Trial()).baseline if is_measured else measure_baseline(self.graph, spec, self.costs)
             iterations = Iterations(spec, baseline)
             is_repeated = spec.ratio is not None or iterations.count != 1
             require_reachable(self.graph, spec, baseline, self.costs, is_repeated=is_repeated)
-            num_samples = 0 if self.recovery is None or self.data is None else self.data.num_train
-            budget = Budget.of(self.training, num_samples, iterations.expected(), iterations.expected_left())
-            self._asked[trial] = Asked(spec, baseline, iterations, budget)
+            self._asked[trial] = Asked(spec, baseline, iterations)
         return self._asked[trial]
 
-    def watched(self, state: RunState) -> WatchedMetric | None:
-        """Return the metric that a limit speaks of, if one does.
+    def budget(self, trial: Trial) -> Budget:
+        """Return how long to train for a trial; see `asked`."""
+        iterations = self.asked(trial).iterations
+        num_samples = 0 if self.recovery is None or self.data is None else self.data.num_train
+        return Budget.of(self.training, num_samples, iterations.expected(), iterations.expected_left())
 
-        Raises:
-            SpecError: It is not measured, or nobody says in which direction it is better.
-        """
-        return None if self.spec.max_metric_drop is None else WatchedMetric(self.spec, state.rows[0].metrics)
+    @property
+    def stopwatch(self) -> Stopwatch | None:
+        """What times models against the limit that the spec sets to a call, whatever a trial asks."""
+        return self.asked(Trial()).baseline.stopwatch if self.spec.target_latency is not None else None
 
 
 def _without_training(training: TrainingSpec, data: Data) -> TrainingSpec:

@@ -23,7 +23,7 @@ from pruning.run.trial import BASE, Trial
 from pruning.run.trials import next_trial
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import needs_samples
-from pruning.selection.drop import far_apart
+from pruning.selection.drop import WatchedMetric, far_apart
 from pruning.selection.iterations import MAX_ITERATIONS
 from pruning.selection.planning import plan_prune
 from pruning.surgery.cutting import kept_channels, prune_channels
@@ -35,7 +35,8 @@ Move = Callable[[Bench, RunState, ChannelGraph], tuple[RunState, ChannelGraph]]
 def measure(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState, ChannelGraph]:
     """Measure the model as it came."""
     state = measured(bench.setting, state, graph, "initial", time.monotonic())
-    bench.setting.watched(state)
+    if bench.setting.spec.max_metric_drop is not None:
+        WatchedMetric(bench.setting.spec, state.rows[0].metrics)  # Refuses one that nobody can watch.
     has_epochs = bench.setting.recovery is not None and bench.setting.training.epochs > 0
     return state.to("training" if has_epochs else "choosing"), graph
 
@@ -63,9 +64,7 @@ def choose(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState
         attempts=0,
         iteration=None,
         plan=bench.models.whole(trial.spec(bench.setting.spec)) if start is None else start.plan,
-        wanted={group.name: group.num_channels for group in bench.setting.graph.groups}
-        if start is None
-        else start.wanted,
+        wanted=bench.setting.widths if start is None else start.wanted,
         at_work=trial.start,
     )
     if trial.baseline == "from_scratch":
@@ -76,7 +75,7 @@ def choose(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState
     try:
         bench.setting.asked(trial)
     except InfeasibleError as error:
-        if len(trial.name) == 0:
+        if not trial.name:
             raise
         return state.noted(f"{trial.name}: {error.message}").to("choosing"), graph
     return state, graph
@@ -117,9 +116,10 @@ def fine_tune(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunSt
     """Win back what the prune cost; what comes of it is a candidate."""
     setting, asked, trial = bench.setting, bench.setting.asked(state.trial), state.trial
     name = _history_name(trial, f"fine-tuning {state.iteration}")
-    phase = asked.budget.fine_tuning(name, state.iteration or 1, _phase_seed(state), quality(setting, state))
+    budget = setting.budget(trial)
+    phase = budget.fine_tuning(name, state.iteration or 1, _phase_seed(state), quality(setting, state))
     if trial.baseline == "from_scratch":
-        phase = Phase(name, setting.training.epochs + asked.budget.num_epochs, _phase_seed(state))
+        phase = Phase(name, setting.training.epochs + budget.num_epochs, _phase_seed(state))
     state = trained(bench, state, graph, "fine-tuning", phase)
     state = keep(bench, state, graph, trial.candidate(state.iteration))
     if trial.baseline == "from_scratch":
@@ -137,7 +137,7 @@ def fine_tune(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunSt
 def close(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState, ChannelGraph]:
     """End the iterations of a trial; what is post-trained is its best candidate."""
     chosen = best(bench.setting, state.kept_in(state.trial.name))
-    if chosen is None or not bench.setting.asked(state.trial).budget.post_training_epochs:
+    if chosen is None or not bench.setting.budget(state.trial).post_training_epochs:
         return state.to("choosing"), graph
     if chosen.candidate.name != state.at_work:
         state, graph = restored(bench, state, chosen)
@@ -147,7 +147,7 @@ def close(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState,
 def post_train(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState, ChannelGraph]:
     """Train the best candidate of a trial for longer; what comes of it is a candidate too."""
     trial, came_from = state.trial, state.at_work
-    phase = bench.setting.asked(trial).budget.post_training(
+    phase = bench.setting.budget(trial).post_training(
         _history_name(trial, "post-training"), _phase_seed(state), quality(bench.setting, state)
     )
     state = trained(bench, state, graph, "post-training", phase)

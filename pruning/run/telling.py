@@ -7,8 +7,9 @@ from typing import Any
 from pruning.errors import InfeasibleError
 from pruning.progress import Phase, Progress
 from pruning.report import Step
-from pruning.run.setting import Asked, Setting
+from pruning.run.setting import Setting
 from pruning.run.state import RunState
+from pruning.run.trial import Trial
 from pruning.run.trials import next_trial, num_trials_expected
 
 SCORING_UNITS = 0.9
@@ -35,28 +36,30 @@ def tell(setting: Setting, state: RunState, phase: Phase, units: float = 0.0, **
         units: Work done since that state, in epochs.
         details: Other fields of `Progress`.
     """
-    done = (state.units + units) / max(_units(setting, state), 1.0)
+    trial = _trial(setting, state)
+    done = (state.units + units) / max(_units(setting, state, trial), 1.0)
     fraction = 1.0 if phase == "saving" else min(done, _NEARLY)
-    asked = _asked(setting, state)
-    count = asked.iterations.count if asked is not None and state.trials else None
+    count = setting.asked(trial).iterations.count if trial is not None and state.trials else None
     setting.on_progress(Progress(phase, fraction, iteration=state.iteration, num_iterations=count, **details))
 
 
-def _units(setting: Setting, state: RunState) -> float:
+def _units(setting: Setting, state: RunState, trial: Trial | None) -> float:
     """Return the whole work in epochs, as far as it can be foreseen; a prune counts as one."""
     training = 0 if setting.recovery is None else setting.training.epochs
-    asked = _asked(setting, state)
-    if asked is None:
+    if trial is None:
         return training + 10.0
-    num_iterations = max(asked.iterations.expected(), state.iteration or 0)
-    units = num_iterations * (1 + asked.budget.fine_tuning_epochs) + asked.budget.post_training_epochs
+    budget = setting.budget(trial)
+    num_iterations = max(budget.num_iterations, state.iteration or 0)
+    units = num_iterations * (1 + budget.fine_tuning_epochs) + budget.post_training_epochs
     return training + units * max(num_trials_expected(setting), len(state.trials))
 
 
-def _asked(setting: Setting, state: RunState) -> Asked | None:
-    """Return what the trial asks that is under way or comes first; `None` if it cannot be had and is left out."""
+def _trial(setting: Setting, state: RunState) -> Trial | None:
+    """Return the trial that is under way or comes first; `None` if it is out of reach and left out."""
     trial = state.trial if state.trials else next_trial(setting, state)
-    try:
-        return None if trial is None else setting.asked(trial)
-    except InfeasibleError:
-        return None
+    if trial is not None:
+        try:
+            setting.asked(trial)
+        except InfeasibleError:
+            return None
+    return trial
