@@ -55,7 +55,9 @@ class Budget:
         return self.num_iterations * self.fine_tuning_epochs + self.post_training_epochs
 
     def fine_tuning(self, name: str, iteration: int, seed: int, watched: WatchedMetric | None) -> Phase:
-        """Return the phase after a prune, counted from 1."""
+        """Return the phase after a prune, counted from 1; one that was not expected has a schedule of its own."""
+        if iteration > self.num_iterations:
+            return Phase(name, self.fine_tuning_epochs, seed, watched=watched if self.is_auto else None)
         return self._phase(name, self.fine_tuning_epochs, (iteration - 1) * self.fine_tuning_epochs, seed, watched)
 
     def post_training(self, name: str, seed: int, watched: WatchedMetric | None) -> Phase:

@@ -48,6 +48,11 @@ def test_phases_lie_end_to_end_and_fill_the_budget(
         assert budget.num_epochs == iterations * fine + post
 
 
+def test_an_iteration_that_was_not_expected_takes_nothing_of_the_post_training() -> None:
+    budget = Budget.of(TrainingSpec(fine_tuning_epochs=2, post_training_epochs=6), 100, 3, 0.5)
+    assert budget.fine_tuning("fine-tuning 4", 4, 7, WATCHED) == Phase("fine-tuning 4", 2, 7)
+
+
 @given(st.integers(1, 100_000), st.floats(0, 1))
 def test_automatic_epochs_lie_within_bounds_and_grow_with_what_is_removed(num_steps: int, left: float) -> None:
     assert FEWEST_EPOCHS <= auto_epochs(num_steps, left) <= MOST_EPOCHS
