@@ -17,7 +17,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.recovery.snapshot import Snapshot
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.run.bench import Bench
-from pruning.run.files import read_arrays, write_arrays, write_whole
+from pruning.run.files import read_arrays, unreadable, write_arrays, write_whole
 from pruning.run.setting import Setting
 from pruning.run.state import RunState
 from pruning.run.versions import versions
@@ -98,23 +98,11 @@ class Checkpoints:
 def _state(path: Path) -> RunState:
     digest, _, content = (path.read_bytes() if path.is_file() else b"").partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise _unreadable("A checkpoint is damaged.", path)
+        raise unreadable("A checkpoint is damaged.", path)
     try:
         return RunState.model_validate_json(content)
     except ValidationError as error:
-        raise CheckpointError(
-            "A checkpoint cannot be read.", field="checkpoint_directory", received=str(path)
-        ) from error
-
-
-def _unreadable(message: str, path: Path) -> CheckpointError:
-    return CheckpointError(
-        message,
-        field="checkpoint_directory",
-        received=str(path),
-        expected="the files as they were written",
-        hint="Start anew in an empty directory.",
-    )
+        raise unreadable("A checkpoint cannot be read.", path) from error
 
 
 def _identity(setting: Setting) -> dict[str, Any]:
@@ -126,6 +114,7 @@ def _identity(setting: Setting) -> dict[str, Any]:
         "pruning": json.loads(setting.spec.model_dump_json()),
         "training": json.loads(setting.training.model_dump_json()),
         "data": None if setting.data is None else _digest(_samples(setting)),
+        "compiled": {} if setting.compiling is None else setting.compiling.described,
     }
 
 
@@ -151,7 +140,7 @@ def _require_same(path: Path, identity: dict[str, Any]) -> None:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise _unreadable("The description of the run cannot be read.", path) from error
+        raise unreadable("The description of the run cannot be read.", path) from error
     differing = [
         f"{name} {before!r}, now {now!r}" for name, before, now in _differences(stored, identity) if before != now
     ]

@@ -32,18 +32,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     content = path.read_bytes() if path.is_file() else b""
     content, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
-        raise CheckpointError(
-            "A file of a checkpoint is damaged.",
-            field="checkpoint_directory",
-            received=str(path),
-            expected="the file as it was written",
-            hint="Start anew in an empty directory.",
-        )
+        raise unreadable("A file of a checkpoint is damaged.", path)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, zipfile.BadZipFile) as error:  # Written by something else, digest and all.
-        raise CheckpointError("A file of a checkpoint cannot be read.", received=f"{path}: {error}") from error
+        raise unreadable("A file of a checkpoint cannot be read.", path) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -54,3 +48,14 @@ def write_whole(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
+
+
+def unreadable(message: str, path: Path) -> CheckpointError:
+    """Return the error for a file of a run that cannot be gone on from."""
+    return CheckpointError(
+        message,
+        field="checkpoint_directory",
+        received=str(path),
+        expected="the files as they were written",
+        hint="Start anew in an empty directory.",
+    )

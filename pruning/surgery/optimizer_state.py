@@ -103,6 +103,23 @@ def carry_exclusions(source: Any, target: Any, pairs: Pairs) -> None:
             )
 
 
+def go_on(source: Any, target: Any, variables: Sequence[Any], own: Sequence[Any], *, with_state: bool = True) -> None:
+    """Let an optimizer that is not built go on, with variables of its own, where another one is.
+
+    Args:
+        source: Where it goes on.
+        target: See `carry_over`.
+        variables: Those of the source's model.
+        own: Those in their place, in the same order.
+        with_state: Whether its state is carried, too, or only what it excludes from weight decay.
+    """
+    pairs = list(zip(variables, own, strict=True))
+    carry_exclusions(source, target, pairs)
+    # On JAX evaluating builds the optimizer, for layers that the training may freeze, and then refuses.
+    if with_state and has_state(source):
+        carry_over(source, target, pairs)
+
+
 def _carry_slots(slots: list[Any], new_slots: list[Any], owners: list[Any], change: Callable[[Values], Values]) -> None:
     like_owner = {id(owner): slot for slot, owner in zip(slots, owners, strict=True) if _is_like(slot, owner)}
     changed = change({key: read_weights(slot) for key, slot in like_owner.items()})

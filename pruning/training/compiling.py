@@ -13,16 +13,23 @@ import numpy as np
 
 from pruning.errors import SpecError, first_line
 from pruning.graph.models import last_layer, outputs_by_name
-from pruning.implicit_masks import mask_of
 from pruning.spec import TrainingSpec
-from pruning.surgery.optimizer_state import carry_exclusions, carry_over, has_state
+from pruning.surgery.optimizer_state import go_on, has_state
 from pruning.surgery.rebuild import fresh, fresh_compile_arguments
 from pruning.training.augmentation import moving_targets
 from pruning.training.data import Data
-from pruning.training.keras_names import built, config_of, loss_name, wanted_loss, wanted_metrics, wanted_optimizer
+from pruning.training.keras_names import (
+    built,
+    config_of,
+    described,
+    loss_name,
+    wanted_loss,
+    wanted_metrics,
+    wanted_optimizer,
+)
 from pruning.training.learning_rate import rate_of, with_rate
 from pruning.training.mixup import require_mixable
-from pruning.training.sample_losses import loss_object, sample_loss
+from pruning.training.sample_losses import summed_losses
 from pruning.training.sample_weights import class_labels, class_weighted, no_classes
 from pruning.training.soft_labels import LabelSmoothing, of_probabilities
 from pruning.training.targets import fit_target
@@ -65,6 +72,16 @@ class Compiling:
         self._loss = of_probabilities(loss, keras.losses) if self._is_soft else loss
         self.learning_rate = training.learning_rate or rate_of(self._arguments()["optimizer"])
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What models are compiled with, as JSON has it, but for the names that Keras counts up."""
+        arguments = self._arguments()
+        return {
+            "loss": described(arguments["loss"]),
+            "loss_weights": described(arguments.get("loss_weights")),
+            "optimizer": described(arguments["optimizer"]),
+        }
+
     def compile(
         self, model: keras.Model, optimizer: Any = None, variables: Any = None, *, to_train: bool = False
     ) -> None:
@@ -92,7 +109,7 @@ class Compiling:
         arguments |= {"jit_compile": keras.backend.backend() != "tensorflow", "run_eagerly": False}
         before = _optimizer_of(model) if optimizer is None else optimizer
         _compile(model, arguments)
-        _go_on(before, model.optimizer, model.variables if variables is None else variables, model.variables)
+        go_on(before, model.optimizer, model.variables if variables is None else variables, model.variables)
         self._compiled[model] = ref(model.optimizer), _flags(model)
 
     def hand_over(self, trained: keras.Model, model: keras.Model) -> None:
@@ -105,7 +122,7 @@ class Compiling:
             model: Its optimizer is replaced.
         """
         optimizer = with_rate(self._arguments()["optimizer"], self.learning_rate)
-        _go_on(trained.optimizer, optimizer, trained.variables, model.variables)
+        go_on(trained.optimizer, optimizer, trained.variables, model.variables)
         # A step that is traced already would go on with the optimizer of before.
         vars(model).update(optimizer=optimizer, train_function=None)
         self._compiled[model] = ref(optimizer), _flags(model)
@@ -117,10 +134,7 @@ class Compiling:
         """
         before = _optimizer_of(model)
         _compile(model, self._arguments(for_delivery=True))
-        pairs = [(variable, variable) for variable in model.variables]
-        carry_exclusions(before, model.optimizer, pairs)
-        if self._delivers_state:
-            carry_over(before, model.optimizer, pairs)
+        go_on(before, model.optimizer, model.variables, model.variables, with_state=self._delivers_state)
 
     @contextmanager
     def as_delivered(self, model: keras.Model) -> Iterator[None]:
@@ -144,22 +158,7 @@ class Compiling:
             count; losses of shape `(num_samples,)`, summed over the outputs by their weights. What a mask takes
             away does not count.
         """
-        pairs = self.output_losses()
-        losses = [None if loss is None else loss_object(loss) for loss, _ in pairs]
-        weights = [weight for _, weight in pairs]
-        masked = [index for index, tensor in enumerate(self._outputs.values()) if mask_of(tensor) is not None]
-
-        def compute(targets: list[Any], outputs: list[Any]) -> Any:
-            masks = dict(zip(masked, targets[len(outputs) :], strict=True))
-            return sum(
-                weight * sample_loss(loss, target, output, masks.get(index))
-                for index, (loss, weight, target, output) in enumerate(
-                    zip(losses, weights, targets[: len(outputs)], outputs, strict=True)
-                )
-                if loss is not None
-            )
-
-        return compute
+        return summed_losses(self.output_losses(), list(self._outputs.values()))
 
     def output_losses(self) -> list[tuple[Any, float]]:
         """Return the loss of each output, `None` where it has none, and what it counts, in the order of the outputs.
@@ -335,15 +334,6 @@ def _compile(model: keras.Model, arguments: dict[str, Any]) -> None:
         model.compile(**arguments)
     except (TypeError, ValueError) as error:
         raise SpecError(f"Keras refuses the training options: {first_line(error)}", field="training") from error
-
-
-def _go_on(before: Any, optimizer: Any, variables: list[Any], own: list[Any]) -> None:
-    """Let an optimizer that is not built go on with its own variables where another one is."""
-    pairs = list(zip(variables, own, strict=True))
-    carry_exclusions(before, optimizer, pairs)
-    if has_state(before):
-        # On JAX evaluating builds the optimizer, for layers that the training may freeze, and then refuses.
-        carry_over(before, optimizer, pairs)
 
 
 def _flags(model: keras.Model) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -112,3 +113,18 @@ def loss_name(loss: Any) -> str:
             return str(loss)
     name = str(loss.get("class_name", "")) if isinstance(loss, dict) else getattr(loss, "__name__", type(loss).__name__)
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() if name != name.lower() else name
+
+
+def described(value: Any) -> Any:
+    """Return what tells losses, their weights and optimizers apart, as JSON has it: class and options, but no names.
+
+    Keras counts up the names of those that are given none, so that they tell how many there were before.
+    """
+    if isinstance(value, list | tuple):
+        return [described(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(name): described(each) for name, each in value.items()}
+    if hasattr(value, "get_config"):
+        config = {name: option for name, option in value.get_config().items() if name != "name"}
+        return {"class": type(value).__name__, **json.loads(json.dumps(config, default=str))}
+    return value if isinstance(value, int | float | None) else loss_name(value)

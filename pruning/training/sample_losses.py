@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras.src.losses.losses import LossFunctionWrapper
 
 from pruning.errors import SpecError
+from pruning.implicit_masks import mask_of
 from pruning.training.keras_names import loss_name
 
 
@@ -46,3 +48,26 @@ def sample_loss(loss: keras.Loss, target: Any, output: Any, mask: Any) -> Any:
         )
     flat = keras.ops.reshape(values, (keras.ops.shape(values)[0], -1))
     return keras.ops.sum(flat, axis=1) if loss.reduction == "sum" else keras.ops.mean(flat, axis=1)
+
+
+def summed_losses(losses: Sequence[tuple[Any, float]], outputs: Sequence[Any]) -> Callable[[list[Any], list[Any]], Any]:
+    """Return the loss of each sample, summed over the outputs of a model; see `Compiling.sample_losses`.
+
+    Args:
+        losses: For each output its loss, as Keras takes it, or `None`, and what it counts.
+        outputs: Its symbol in the model, which tells whether Keras hangs a mask on it.
+    """
+    objects = [None if loss is None else loss_object(loss) for loss, _ in losses]
+    masked = [index for index, tensor in enumerate(outputs) if mask_of(tensor) is not None]
+
+    def compute(targets: list[Any], made: list[Any]) -> Any:
+        masks = dict(zip(masked, targets[len(made) :], strict=True))
+        return sum(
+            weight * sample_loss(loss, target, output, masks.get(index))
+            for index, (loss, (_, weight), target, output) in enumerate(
+                zip(objects, losses, targets[: len(made)], made, strict=True)
+            )
+            if loss is not None
+        )
+
+    return compute

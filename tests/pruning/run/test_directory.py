@@ -84,9 +84,20 @@ def other_label() -> Any:
     return blobs(96), (images, labels)
 
 
+def recompiled(**changes: Any) -> Callable[[], keras.Model]:
+    def make() -> keras.Model:
+        model = network()
+        model.compile(**{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", **changes})
+        return model
+
+    return make
+
+
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "weights": ({"model": retrained}, "model.weights"),
     "architecture": ({"model": wider}, "model.architecture"),
+    "loss": ({"model": recompiled(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))}, "compiled.loss"),
+    "loss weights": ({"model": recompiled(loss_weights=[0.5])}, "compiled.loss_weights"),
     "pruning": ({"spec": {**SPEC, "ratio": 0.5}}, "pruning.ratio 0.25, now 0.5"),
     "criterion": ({"spec": {**SPEC, "criterion": "random"}}, "pruning.criterion 'l1_norm', now 'random'"),
     "training": ({"training": {**TRAINING, "seed": 7}}, "training.seed 0, now 7"),
