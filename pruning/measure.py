@@ -8,12 +8,11 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import keras
 
-from pruning.export.latency import LEAST_CALLS, inputs_for, open_copy, seconds_in_turns
+from pruning.export.latency import LEAST_CALLS, calls_of, seconds_in_turns
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.plan import LayerPlan
 from pruning.spec import Runtime
@@ -159,12 +158,7 @@ def latency(
     """
     models = [model] if beside is None else [model, beside]
     with tempfile.TemporaryDirectory() as directory:
-        calls = []
-        for number, each in enumerate(models):
-            folder = Path(directory, str(number))
-            folder.mkdir()
-            run = open_copy(each, folder, runtime)
-            calls.append(partial(run, inputs_for(run, batch_size=batch_size)))
+        calls, _ = calls_of(models, Path(directory), runtime, batch_size=batch_size)
         times = seconds_in_turns(
             calls, num_warmups=max(1, num_warmup), num_calls=max(LEAST_CALLS, num_calls), max_seconds=max_seconds
         )

@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 
 from pruning.errors import first_line
-from pruning.export.latency import inputs_for, open_copy, seconds_in_turns
+from pruning.export.latency import calls_of, seconds_in_turns
 from pruning.report import CallTime, PruningReport, StepReport
 from pruning.spec import LatencyTarget, PruningSpec, Runtime
 from pruning.weights import read_weights
@@ -79,16 +78,9 @@ def timed_beside(
 
 def _timed_in(runtime: Runtime, models: Sequence[keras.Model], batch_size: int) -> BeforeAndAfter:
     with tempfile.TemporaryDirectory() as directory, _states_restored(models):
-        calls, sizes = [], []
-        for number, model in enumerate(models):
-            folder = Path(directory, str(number))
-            folder.mkdir()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # The converters warn of their own deprecated parts.
-                run = open_copy(model, folder, runtime)
-            inputs = inputs_for(run, batch_size=batch_size)
-            calls.append(partial(run, inputs))
-            sizes.append(len(next(iter(inputs.values()))))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The converters warn of their own deprecated parts.
+            calls, sizes = calls_of(models, Path(directory), runtime, batch_size=batch_size)
         times = seconds_in_turns(
             calls,
             num_warmups=_NUM_WARMUPS,

@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,26 @@ def open_copy(
     samples = [inputs_for(KerasRunner(model), batch_size=1, seed=seed) for seed in range(8)]
     exporter.write(model, path, precision, samples if precision == "int8" else ())
     return exporter.open(path, num_threads=num_threads)
+
+
+def calls_of(
+    models: Sequence[keras.Model], directory: Path, format: str, *, batch_size: int = 1
+) -> tuple[list[Callable[[], Any]], list[int]]:
+    """Write models into folders of their own and open them, to time them in turns; see `open_copy`.
+
+    Returns:
+        For each model what calls it with random inputs, and the samples in one call: its own batch size if it has one.
+    """
+    calls: list[Callable[[], Any]] = []
+    sizes = []
+    for number, model in enumerate(models):
+        folder = directory / str(number)
+        folder.mkdir()
+        run = open_copy(model, folder, format)
+        inputs = inputs_for(run, batch_size=batch_size)
+        calls.append(partial(run, inputs))
+        sizes.append(len(next(iter(inputs.values()))))
+    return calls, sizes
 
 
 def inputs_for(runner: Runner, *, batch_size: int = 1, seed: int = 0) -> Named:

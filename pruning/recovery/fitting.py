@@ -37,7 +37,7 @@ from pruning.spec import Augmentation, PruningSpec, TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
+from pruning.training.data import Arrays, Data
 from pruning.training.freezing import frozen
 from pruning.weights import read_weights
 
@@ -75,8 +75,7 @@ class Recovery:
 
         def measure(change: Augmentation | None) -> dict[str, float]:
             y = taken(self._data.y_val, order) if change is None else self._data.y_val
-            size = max(self._training.batch_size, 128)
-            batches = Batches(self._data.x_val, y, _structures(model), batch_size=size, augmentation=change)
+            batches = self._measuring_batches(model, self._data.x_val, y, change)
             return of_validation(self._evaluated(model, batches))
 
         crop = max(1, min(min(shape[1:3]) for shape in shapes) // 8)
@@ -229,14 +228,17 @@ class Recovery:
 
     def _batches(self, model: keras.Model, chosen: np.ndarray) -> Batches:
         """Return batches of some training samples, neither shuffled nor augmented."""
-
         x, y = taken(self._data.x_train, chosen), taken(self._data.y_train, chosen)
-        return Batches(x, y, _structures(model), batch_size=max(self._training.batch_size, 128))
+        return self._measuring_batches(model, x, y)
 
     def _validation_batches(self, model: keras.Model) -> Batches:
-        return Batches(
-            self._data.x_val, self._data.y_val, _structures(model), batch_size=max(self._training.batch_size, 128)
-        )
+        return self._measuring_batches(model, self._data.x_val, self._data.y_val)
+
+    def _measuring_batches(
+        self, model: keras.Model, x: Arrays, y: Arrays, augmentation: Augmentation | None = None
+    ) -> Batches:
+        size = self._training.measuring_batch_size
+        return Batches(x, y, _structures(model), batch_size=size, augmentation=augmentation)
 
     def _fitted(self, model: keras.Model) -> keras.Model:
         """Return what to train in place of a model, with variables in the order of the model's."""

@@ -27,7 +27,7 @@ class UnlabelledRecovery:
     def repair(self, graph: ChannelGraph, small: ChannelGraph, stays: np.ndarray, spec: PruningSpec) -> Repair:
         """Do to a model right after a prune what brings its outputs nearest to the original's; see `repair`."""
         measured, held_out = held_apart(self._data.num_train, self._training.seed)
-        size = max(self._training.batch_size, 128)
+        size = self._training.measuring_batch_size
         return repair(
             graph,
             small,

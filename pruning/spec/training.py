@@ -117,6 +117,11 @@ class TrainingSpec(Frozen):
         """The random changes that are asked for; none where they are chosen later."""
         return Augmentation() if self.augmentation == "auto" else self.augmentation
 
+    @property
+    def measuring_batch_size(self) -> int:
+        """Samples in a batch where nothing is trained: small batches would only take longer."""
+        return max(self.batch_size, 128)
+
     @model_validator(mode="after")
     def _check_phases(self) -> TrainingSpec:
         if self.sparsity is not None and not self.epochs:

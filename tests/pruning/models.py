@@ -39,6 +39,16 @@ def blobs(num_samples: int = 96, classes: int = 4, seed: int = 0) -> tuple[np.nd
     return images.astype("float32"), labels
 
 
+def half() -> keras.Model:
+    """A layer whose variables NumPy has no type for."""
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, layers.Dense(3)(inputs))
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def values(model: keras.Model) -> list[np.ndarray]:
     """Return copies of all variables."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]

@@ -86,8 +86,8 @@ def test_both_models_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None
         def __call__(self, inputs: Any) -> None:
             called.append(self.name)
 
-    monkeypatch.setattr(timing, "open_copy", lambda model, folder, runtime: Run(model.name))
-    monkeypatch.setattr(timing, "inputs_for", lambda run, batch_size: {"x": np.zeros(batch_size)})
+    monkeypatch.setattr("pruning.export.latency.open_copy", lambda model, folder, runtime: Run(model.name))
+    monkeypatch.setattr("pruning.export.latency.inputs_for", lambda run, batch_size: {"x": np.zeros(batch_size)})
     first, second = (keras.Sequential([keras.Input((1,)), layers.Dense(1)], name=name) for name in ("one", "two"))
     before, after = timed_beside(first, second)[0]["keras"]
     assert before.num_calls == after.num_calls
@@ -105,7 +105,7 @@ def test_a_model_that_cannot_be_timed_is_told_of_and_delivered(monkeypatch: pyte
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("no such inputs\nand more")
 
-    monkeypatch.setattr(timing, "inputs_for", refuse)
+    monkeypatch.setattr("pruning.export.latency.inputs_for", refuse)
     result = prune(residual(), {"ratio": 0.5})
     assert times(result.report.steps) == [False, False]
     assert "one call was not timed in keras: RuntimeError: no such inputs" in result.report.notes

@@ -16,7 +16,7 @@ from pruning.surgery.rebuild import copy_model
 from pruning.training.compiling import Compiling
 from pruning.training.data import Data
 from pruning.training.freezing import frozen
-from tests.pruning.models import blobs, residual, same, values
+from tests.pruning.models import blobs, half, residual, same, values
 
 
 class _Weights(keras.callbacks.Callback):
@@ -131,12 +131,7 @@ def test_a_plain_model_is_delivered(tmp_path: object, is_mixed: bool) -> None:
 
 
 def test_half_precision_is_averaged_in_full() -> None:
-    keras.config.set_dtype_policy("bfloat16")
-    try:
-        inputs = keras.Input((4,))
-        model = keras.Model(inputs, layers.Dense(3)(inputs))
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = half()
     averages = Averages(model, 0.999)
     assert {str(each.dtype) for each in averages.state()[1:]} == {"float32"}
     averages.update()

@@ -8,13 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
 from pruning.recovery.snapshot import Snapshot
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 from pruning.run.files import read_arrays, write_arrays
 from pruning.surgery.rebuild import copy_model
-from tests.pruning.models import blobs, same, values
+from tests.pruning.models import blobs, half, same, values
 from tests.pruning.run.runs import network
 
 OPTIMIZERS: dict[str, Any] = {
@@ -81,12 +80,7 @@ def test_an_optimizer_without_a_state_has_none_afterwards() -> None:
 
 
 def test_half_precision_comes_back_from_a_file(tmp_path: Path) -> None:
-    keras.config.set_dtype_policy("bfloat16")
-    try:
-        inputs = keras.Input((4,))
-        model = keras.Model(inputs, layers.Dense(3)(inputs))
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = half()
     other = copy_model(model)
     for variable in other.variables:
         variable.assign(keras.ops.zeros_like(variable))
