@@ -5,19 +5,17 @@ Slow, and right wherever the proof is: where channels are left out of a mean, a 
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import keras
 import numpy as np
 
-from pruning.criteria.base import Trials
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.models import require_graph
 from pruning.proof.masking import Mask, run
+from pruning.scoring.batched import BatchedTrials
 from pruning.scoring.calibration import Calibration
 
 
-class MaskedTrials(Trials):
+class MaskedTrials(BatchedTrials):
     """The trials of channels that only the masked original can be without.
 
     Args:
@@ -31,36 +29,20 @@ class MaskedTrials(Trials):
     """
 
     def __init__(self, graph: ChannelGraph, group: ChannelGroup, size: int, calibration: Calibration) -> None:
-        self.num_samples, self.size = calibration.num_samples, size
-        self._graph, self._group, self._calibration, self._done = graph, group, calibration, 0
-        self._loss = calibration.loss()
+        super().__init__(calibration, size)
+        self._graph, self._group, self._loss = graph, group, calibration.loss()
 
-    @cached_property
-    def _targets(self) -> list[np.ndarray]:
-        return list(self._calibration.y.values())
-
-    def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        losses = np.zeros((len(samples), len(channels)))
-        for start in range(0, len(samples), self.size):
-            batch = samples[start : start + self.size]
-            losses[start : start + self.size] = self._batch(channels, batch)
-            self._done += len(batch)
-        return losses
-
-    def _batch(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        chosen = samples[np.minimum(np.arange(self.size), len(samples) - 1)]
+    def _batch(self, channels: np.ndarray, samples: np.ndarray, num_new: int) -> np.ndarray:
         structure = require_graph(self._graph.model)._inputs_struct
-        inputs = keras.tree.pack_sequence_as(structure, [array[chosen] for array in self._calibration.x.values()])
-        targets = [keras.ops.convert_to_tensor(array[chosen]) for array in self._targets]
+        inputs = keras.tree.pack_sequence_as(structure, [array[samples] for array in self._calibration.x.values()])
+        targets = [keras.ops.convert_to_tensor(array[samples]) for array in self._targets]
         losses: list[np.ndarray] = []
         for channel in channels:
             outputs = run(self._graph.model, self._mask(int(channel)), inputs)
             tensors = [keras.ops.convert_to_tensor(each, "float32") for each in outputs]
             losses.append(np.asarray(keras.ops.convert_to_numpy(self._loss(targets, tensors)), dtype=np.float64))
-            share = (self._done + len(samples) * len(losses) / len(channels)) / self.num_samples
-            self._calibration.on_share(share)
-        tried: np.ndarray = np.stack(losses, axis=1)[: len(samples)]
-        return tried
+            self._tell(num_new, len(losses) / len(channels))
+        return np.stack(losses, axis=1)
 
     def _mask(self, channel: int) -> Mask:
         if channel == self._group.num_channels:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import keras
@@ -23,6 +22,7 @@ from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
 from pruning.rules.parts import variables_of
+from pruning.scoring.batched import BatchedTrials
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.masked import MaskedTrials
 from pruning.scoring.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
@@ -93,7 +93,7 @@ class UnreadTrials(Trials):
         return np.zeros((len(samples), len(channels)))
 
 
-class SplitTrials(Trials):
+class SplitTrials(BatchedTrials):
     """The trials of channels that are zeroed in tensors, or in weights: a head run once, a tail for each channel.
 
     Every call of a compiled part sees the same shapes: samples and channels that are too few are filled up.
@@ -119,39 +119,23 @@ class SplitTrials(Trials):
         split: Split,
         shape: tuple[int, int],
     ) -> None:
-        self.num_samples = calibration.num_samples
-        self.size, self._num_masks = shape
-        self._calibration, self._done = calibration, 0
+        size, self._num_masks = shape
+        super().__init__(calibration, size)
         self._head = _Head(graph.model, program, split)
         self._tail = _Tail(graph, group, program, split, calibration.loss())
         for part in (self._head, self._tail):
             part.compile(jit_compile=keras.backend.backend() == "jax")
 
-    @cached_property
-    def _targets(self) -> list[np.ndarray]:
-        return list(self._calibration.y.values())
-
-    def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        losses = np.zeros((len(samples), len(channels)))
-        for start in range(0, len(samples), self.size):
-            batch = samples[start : start + self.size]
-            losses[start : start + self.size] = self._batch(channels, batch)
-            self._done += len(batch)
-        return losses
-
-    def _batch(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        chosen = samples[np.minimum(np.arange(self.size), len(samples) - 1)]
-        x = tuple(array[chosen] for array in self._calibration.x.values())
+    def _batch(self, channels: np.ndarray, samples: np.ndarray, num_new: int) -> np.ndarray:
+        x = tuple(array[samples] for array in self._calibration.x.values())
         tensors = tuple(ops.convert_to_tensor(each) for each in self._head.predict_on_batch(x))
-        targets = tuple(ops.convert_to_tensor(array[chosen]) for array in self._targets)
+        targets = tuple(ops.convert_to_tensor(array[samples]) for array in self._targets)
         losses, blocks = [], _blocks(channels, self._num_masks)
         for number, block in enumerate(blocks):
             rows = self._tail.predict_on_batch({"tensors": tensors, "targets": targets, "removed": block})
             losses.append(np.asarray(rows, dtype=np.float64).reshape(self._num_masks, self.size))
-            done = self._done + len(samples) * (number + 1) / len(blocks)
-            self._calibration.on_share(done / self.num_samples)
-        tried: np.ndarray = np.concatenate(losses)[: len(channels), : len(samples)].T
-        return tried
+            self._tell(num_new, (number + 1) / len(blocks))
+        return np.concatenate(losses)[: len(channels)].T
 
 
 def _blocks(channels: np.ndarray, num_masks: int) -> np.ndarray:
