@@ -37,7 +37,7 @@ def test_unknown_options_are_refused() -> None:
         keras.losses.mean_squared_error,
         {"class_name": "MeanSquaredError", "config": {}},
     ],
-    ids=str,
+    ids=["class", "short name", "object", "function", "as saved"],
 )
 def test_a_loss_has_one_name_however_it_is_given(loss: Any) -> None:
     assert loss_name(loss) == "mean_squared_error"
