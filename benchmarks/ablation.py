@@ -1,4 +1,4 @@
-"""What options of training do for the accuracy of a pruned network, each by itself, over several seeds.
+"""What options of recovery do for the accuracy of a pruned network, each by itself, over several seeds.
 
     python -m benchmarks.ablation MODEL.keras IMAGES.zip [--samples N] [--before EPOCHS] [--epochs EPOCHS] [--seeds N]
     python -m benchmarks.ablation --small
@@ -26,14 +26,17 @@ from pruning.spec import TrainingSpec
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "no reconstruction": {"reconstruction": False},
+    "constant rate": {"learning_rate_schedule": "constant"},
     "distillation": {"distillation": {"weight": 0.5, "temperature": 4.0}},
     "sparsity": {"sparsity": {"kind": "group_norm", "strength": 1e-3}},
     "ema": {"ema": 0.99},
     "mixup": {"augmentation": {"mixup": 0.2}},
     "label_smoothing": {"label_smoothing": 0.1},
+    "distillation of features": {"distillation": {"weight": 0.5, "temperature": 4.0, "features": 0.5}},
     "distillation and ema": {"distillation": {"weight": 0.5, "temperature": 4.0}, "ema": 0.99},
 }
-"""Name → what is set beside what all have in common."""
+"""Name → what is set, in `TrainingSpec` or `PruningSpec`, beside what all have in common."""
 
 
 def main() -> None:
@@ -88,6 +91,7 @@ def row(network: Network, options: dict[str, Any], arguments: argparse.Namespace
 def accuracy(network: Network, options: dict[str, Any], arguments: argparse.Namespace, seed: int) -> float:
     """Return the share of the validation samples that the pruned network gets right."""
     motion = {} if arguments.small else {"horizontal_flip": True, "crop": 4}
+    pruning = {name: value for name, value in options.items() if name in PruningSpec.model_fields}
     training = TrainingSpec.model_validate(
         {
             "epochs": arguments.before,
@@ -97,10 +101,10 @@ def accuracy(network: Network, options: dict[str, Any], arguments: argparse.Name
             "learning_rate": arguments.learning_rate,
             "seed": seed,
         }
-        | options
+        | {name: value for name, value in options.items() if name not in pruning}
         | {"augmentation": motion | options.get("augmentation", {})}
     )
-    spec = PruningSpec(criterion="l2_norm", target_params=arguments.target_params, num_iterations=1)
+    spec = PruningSpec(target_params=arguments.target_params, num_iterations=1, **pruning)
     data = (network.x_train, network.y_train), (network.x_val, network.y_val)
     return network.accuracy(prune(network.model, spec, data, training=training).model)
 

@@ -42,7 +42,7 @@ SETTINGS: dict[str, dict[str, float]] = {
 }
 """How far to go: at most these shares of the original are left."""
 
-OURS: dict[str, Any] = {"criterion": "l2_norm", "num_iterations": 1}
+OURS: dict[str, Any] = {"criterion": "coupled_norm", "num_iterations": 1}
 """What is asked of the library, besides the setting."""
 
 TRAININGS: dict[str, Row] = {"tuned": TRAINING, "default": {name: TRAINING[name] for name in ("loss", "metrics")}}
@@ -65,24 +65,23 @@ CRITERIA: dict[str, dict[str, Any]] = {
     "reconstruction, global": {"criterion": "reconstruction", "scope": "global", "normalisation": "none"},
 }
 
-COUPLED: Row = {"criterion": "coupled_norm"}
-GLOBAL: Row = {"criterion": "coupled_norm", "scope": "global"}
+GLOBAL: Row = {"scope": "global"}
 TAUGHT: Row = {"distillation": {"weight": 0.7}}
 RECOVERY: dict[str, tuple[Row, Row]] = {
-    "plain": (COUPLED, {}),
-    "distillation": (COUPLED, TAUGHT),
-    "distillation, weight 0.9": (COUPLED, {"distillation": {"weight": 0.9}}),
-    "averages": (COUPLED, {"ema": 0.999}),
-    "distillation, averages": (COUPLED, {**TAUGHT, "ema": 0.999}),
-    "distillation, features": (COUPLED, {"distillation": {"weight": 0.7, "features": 0.5}}),
-    "distillation, 2 iterations": ({**COUPLED, "num_iterations": 2}, TAUGHT),
-    "distillation, 3 iterations": ({**COUPLED, "num_iterations": 3}, TAUGHT),
+    "plain": ({}, {}),
+    "distillation": ({}, TAUGHT),
+    "distillation, weight 0.9": ({}, {"distillation": {"weight": 0.9}}),
+    "averages": ({}, {"ema": 0.999}),
+    "distillation, averages": ({}, {**TAUGHT, "ema": 0.999}),
+    "distillation, features": ({}, {"distillation": {"weight": 0.7, "features": 0.5}}),
+    "distillation, 2 iterations": ({"num_iterations": 2}, TAUGHT),
+    "distillation, 3 iterations": ({"num_iterations": 3}, TAUGHT),
     "distillation, global": (GLOBAL, TAUGHT),
     "distillation, taylor": ({"criterion": "taylor"}, TAUGHT),
     "distillation, taylor, global": ({"criterion": "taylor", "scope": "global"}, TAUGHT),
     "distillation, reconstruction": ({"criterion": "reconstruction"}, TAUGHT),
-    "distillation, learning rate 0.1": (COUPLED, {**TAUGHT, "learning_rate": 0.1}),
-    "distillation, learning rate 0.02": (COUPLED, {**TAUGHT, "learning_rate": 0.02}),
+    "distillation, learning rate 0.1": ({}, {**TAUGHT, "learning_rate": 0.1}),
+    "distillation, learning rate 0.02": ({}, {**TAUGHT, "learning_rate": 0.02}),
 }
 """What is asked of pruning and of training."""
 
