@@ -75,7 +75,7 @@ class Recovery:
 
         def measure(change: Augmentation | None) -> dict[str, float]:
             y = taken(self._data.y_val, order) if change is None else self._data.y_val
-            batches = self._measuring_batches(model, self._data.x_val, y, change)
+            batches = self._measuring_batches(model, self._data.x_val, y, augmentation=change)
             return of_validation(self._evaluated(model, batches))
 
         crop = max(1, min(min(shape[1:3]) for shape in shapes) // 8)
@@ -125,7 +125,7 @@ class Recovery:
                 stays,
                 taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
                 error=lambda model: self._evaluated(model, judged)["loss"],
-                batches=[batches[index][0] for index in range(len(batches))],
+                batches=(batches[index][0] for index in range(len(batches))),
                 spec=spec,
             )
 
@@ -228,17 +228,13 @@ class Recovery:
 
     def _batches(self, model: keras.Model, chosen: np.ndarray) -> Batches:
         """Return batches of some training samples, neither shuffled nor augmented."""
-        x, y = taken(self._data.x_train, chosen), taken(self._data.y_train, chosen)
-        return self._measuring_batches(model, x, y)
+        return self._measuring_batches(model, self._data.x_train, self._data.y_train, samples=chosen)
 
     def _validation_batches(self, model: keras.Model) -> Batches:
         return self._measuring_batches(model, self._data.x_val, self._data.y_val)
 
-    def _measuring_batches(
-        self, model: keras.Model, x: Arrays, y: Arrays, augmentation: Augmentation | None = None
-    ) -> Batches:
-        size = self._training.measuring_batch_size
-        return Batches(x, y, _structures(model), batch_size=size, augmentation=augmentation)
+    def _measuring_batches(self, model: keras.Model, x: Arrays, y: Arrays, **options: Any) -> Batches:
+        return Batches(x, y, _structures(model), batch_size=self._training.measuring_batch_size, **options)
 
     def _fitted(self, model: keras.Model) -> keras.Model:
         """Return what to train in place of a model, with variables in the order of the model's."""

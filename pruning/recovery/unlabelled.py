@@ -34,9 +34,9 @@ class UnlabelledRecovery:
             stays,
             taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
             error=output_error(graph, taken(self._data.x_train, held_out), size),
-            batches=[
+            batches=(
                 list(taken(self._data.x_train, measured[start : start + size]).values())
                 for start in range(0, len(measured), size)
-            ],
+            ),
             spec=spec,
         )

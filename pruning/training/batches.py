@@ -28,6 +28,8 @@ class Batches(keras.utils.PyDataset):
         seed: Seed of order and augmentation.
         weights: What each sample, or each entry of its targets, counts in the loss, by output; empty: all alike.
         smoothing: How targets are smoothed, by output.
+        samples: Numbers of the samples that there are; all if not given. Nothing is copied: TensorFlow keeps what it
+            takes batches from, with all arrays that it holds, for as long as the process lives.
         first_epoch: The epoch to start with, counted from 0: a training that goes on after an interruption
             sees the batches that it would have seen without.
 
@@ -48,6 +50,7 @@ class Batches(keras.utils.PyDataset):
         first_epoch: int = 0,
         weights: Arrays | None = None,
         smoothing: Mapping[str, LabelSmoothing] | None = None,
+        samples: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self._x, self._y = x, y
@@ -57,12 +60,12 @@ class Batches(keras.utils.PyDataset):
         self._moving = moving_targets(x, y, self._augmentation)
         self._weights, self._smoothing = weights or {}, smoothing or {}
         self._seed, self._epoch = seed, first_epoch
-        self._num_samples = len(next(iter(x.values())))
+        self._samples = np.arange(len(next(iter(x.values())))) if samples is None else samples
         self._shuffle = shuffle
         self._order = self._draw()
 
     def __len__(self) -> int:
-        return -(-self._num_samples // self._batch_size)
+        return -(-len(self._samples) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Return inputs and targets and, where there are weights, weights."""
@@ -109,5 +112,5 @@ class Batches(keras.utils.PyDataset):
 
     def _draw(self) -> np.ndarray:
         if not self._shuffle:
-            return np.arange(self._num_samples)
-        return np.random.default_rng([self._seed, self._epoch]).permutation(self._num_samples)
+            return self._samples
+        return np.random.default_rng([self._seed, self._epoch]).permutation(self._samples)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import keras
 import numpy as np
 
@@ -26,6 +29,27 @@ def test_only_training_batches_are_augmented_and_shuffled() -> None:
     assert np.array_equal(labels, blobs(32, seed=1)[1])
     images, _ = recovery._training_batches(model, 0)[0]
     assert sorted(images.sum(axis=(1, 2, 3))) != sorted(blobs(64)[0].sum(axis=(1, 2, 3)))
+
+
+def test_measuring_again_and_again_takes_no_more_memory() -> None:
+    """TensorFlow keeps all that it took batches from."""
+    inputs = keras.Input((64, 64, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3, strides=8)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(x)))
+    images = np.zeros((500, 64, 64, 3), "float32")
+    training = TrainingSpec(batch_size=16)
+    data = Data.of(((images, np.zeros(500, "int32")), (images[:8], np.zeros(8, "int32")))).fit_to(model)
+    recovery = Recovery(training, Compiling(model, training, data), data)
+    recovery.settle(model)
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(3):
+        recovery.settle(model)
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    held_out = images.nbytes // 5
+    assert held < held_out
 
 
 def recovery(model: keras.Model, labels: np.ndarray | None = None, **training: object) -> Recovery:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pruning.spec import Augmentation
 from pruning.training.batches import Batches
@@ -29,6 +30,14 @@ def test_the_same_seed_gives_the_same_order() -> None:
     assert epoch(Batches(X, Y, (0, 0), batch_size=3, shuffle=True, seed=5)) == epoch(
         Batches(X, Y, (0, 0), batch_size=3, shuffle=True, seed=5)
     )
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_of_some_samples_each_comes_once(shuffle: bool) -> None:
+    chosen = np.array([7, 2, 5])
+    found = epoch(Batches(X, Y, (0, 0), batch_size=2, shuffle=shuffle, seed=1, samples=chosen))
+    assert sorted(found) == [2, 5, 7]
+    assert shuffle or found == [7, 2, 5]
 
 
 def test_an_interrupted_training_goes_on_with_the_batches_that_it_would_have_seen() -> None:
