@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -212,6 +213,11 @@ class Recovery:
                 kept, value = Snapshot.of(model).variables, found
         assign(model.variables, kept)
 
+    @cached_property
+    def _weights(self) -> Arrays:
+        """What training samples count; the same arrays in each phase, for TensorFlow keeps them: see `Batches`."""
+        return self._compiling.sample_weights(self._data)
+
     def _training_batches(self, model: keras.Model, seed: int, first_epoch: int = 0) -> Batches:
         return Batches(
             self._data.x_train,
@@ -222,7 +228,7 @@ class Recovery:
             augmentation=self.aims.augmentation or self._training.known_augmentation,
             seed=self._training.seed + seed,
             first_epoch=first_epoch,
-            weights=self._compiling.sample_weights(self._data),
+            weights=self._weights,
             smoothing=self._compiling.label_smoothing(),
         )
 
