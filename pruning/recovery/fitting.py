@@ -249,11 +249,12 @@ class Recovery:
     def _in_precision(self, model: keras.Model) -> keras.Model:
         """Return the model itself, or with mixed precision a copy that computes in half precision.
 
-        The last layers stay in full precision, so that the loss does not overflow.
+        It is bfloat16 on every device, whose gradients do not underflow: float16 would need its loss scaled.
+        The last layers stay in full precision.
         """
         if not self._training.mixed_precision:
             return model
-        policy = keras.DTypePolicy("mixed_float16" if _has_gpu() else "mixed_bfloat16")
+        policy = keras.DTypePolicy("mixed_bfloat16")
         last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
         def edit(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -287,7 +288,3 @@ def _guarded(run: Callable[[], Any], watch: Watch | None = None) -> Any:
             field="training",
             hint="Check that loss, metrics and targets fit the model's outputs.",
         ) from error
-
-
-def _has_gpu() -> bool:
-    return any(name.startswith(("gpu", "cuda")) for name in keras.distribution.list_devices())

@@ -109,7 +109,7 @@ class TrainingSpec(Frozen):
         description="Measure and deliver averages of the weights over the steps of each phase; the momentum grows to "
         "this, such as 0.999.",
     )
-    mixed_precision: bool = Field(default=False, description="Train in bfloat16 (CPU, TPU) or float16 (GPU).")
+    mixed_precision: bool = Field(default=False, description="Train in bfloat16; the model keeps its own precision.")
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @property
