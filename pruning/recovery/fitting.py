@@ -35,6 +35,7 @@ from pruning.recovery.watch import OnEpoch, Watch
 from pruning.report import Repair
 from pruning.selection.drop import WatchedMetric
 from pruning.spec import Augmentation, PruningSpec, TrainingSpec
+from pruning.surgery.optimizer_state import part_from_weights
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
@@ -191,6 +192,7 @@ class Recovery:
             trained.fit(batches, callbacks=[chance, schedule, watch], **fit)
 
         _guarded(run, watch)
+        part_from_weights(trained.optimizer)
         if trained is not model:
             assign(model.variables, [read_weights(variable) for variable in trained.variables])
             self._compiling.compile(model)

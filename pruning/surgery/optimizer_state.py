@@ -37,6 +37,17 @@ def without_state(model: keras.Model) -> Iterator[None]:
         attributes["optimizer"] = own
 
 
+def part_from_weights(optimizer: Any) -> None:
+    """Give the averages of weights that an optimizer keeps arrays of their own, after a training.
+
+    Keras ends a training by giving the weights those averages, array and all; on JAX, whatever measures the model next
+    takes its arrays away, and the averages would go with them.
+    """
+    for part in _parts(optimizer):
+        for average in getattr(part, "_model_variables_moving_average", None) or ():
+            average.assign(read_weights(average).copy())
+
+
 def carry_over(
     source: Any, target: Any, pairs: Pairs, change: Callable[[Values], Values] = lambda values: values
 ) -> bool:

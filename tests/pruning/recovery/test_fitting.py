@@ -77,6 +77,16 @@ def test_what_makes_a_model_worse_is_undone() -> None:
     assert good.evaluate(model)["val_accuracy"] == before
 
 
+def test_averages_of_weights_that_an_optimizer_keeps_outlive_what_is_measured() -> None:
+    model = residual(compiled=True)
+    options = {"optimizer": {"name": "adam", "options": {"use_ema": True}}}
+    own = recovery(model, **options)
+    own.train(model, Phase("training", 1, 0), lambda epoch, share, logs: None)
+    own.evaluate(model)
+    averages = model.optimizer._model_variables_moving_average
+    assert same([np.asarray(each) for each in averages], [np.asarray(each) for each in model.trainable_variables])
+
+
 def test_a_training_goes_on_with_the_batches_that_it_would_have_seen() -> None:
     phase, snapshots = Phase("training", 3, 5), list[TrainingSnapshot]()
     whole, again = residual(compiled=True), residual(compiled=True)
