@@ -130,7 +130,7 @@ def prune(
     while state.stage != "done":
         keras.utils.set_random_seed((setting.training.seed + state.num_steps) % 2**32)
         state, graph = STEPS[state.stage](bench, state, graph)
-        state = state.model_copy(update={"num_steps": state.num_steps + 1})
+        state = state.noted(*setting.notes).model_copy(update={"num_steps": state.num_steps + 1})
         if checkpoints is not None:
             checkpoints.write(state, Snapshot.of(graph.model))
     if setting.compiling is not None:
@@ -160,7 +160,6 @@ def _candidates(bench: Bench, state: RunState) -> Callable[[str], tuple[keras.Mo
 
 
 def _report(setting: Setting, state: RunState) -> PruningReport:
-    compiling_notes = [] if setting.compiling is None else setting.compiling.notes
     candidates = tuple(kept.candidate for kept in state.kept)
     return PruningReport(
         pruning=setting.spec,
@@ -173,7 +172,7 @@ def _report(setting: Setting, state: RunState) -> PruningReport:
         candidates=candidates,
         front=front(candidates),
         baselines=compared(setting, state),
-        notes=(*state.notes, *compiling_notes),
+        notes=state.noted(*setting.notes).notes,
         num_train_samples=0 if setting.data is None else setting.data.num_train,
         num_validation_samples=0 if setting.data is None else setting.data.num_val,
         versions=versions(),

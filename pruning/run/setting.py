@@ -114,6 +114,11 @@ class Setting:
         return {group.name: group.num_channels for group in self.graph.groups}
 
     @property
+    def notes(self) -> list[str]:
+        """What was assumed of how to train, so far."""
+        return [] if self.compiling is None else self.compiling.notes
+
+    @property
     def size_field(self) -> str:
         """The target that sizes are given by: multiply-accumulates where they can be counted."""
         if self.spec.sweep is not None and self.spec.sweep.measure == "params":

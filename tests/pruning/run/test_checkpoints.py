@@ -18,8 +18,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sweep": ({"sweep": {"criteria": ["l1_norm", "random"], "sizes": [0.6, 0.4]}}, {"epochs": 1}),
     "search": ({"max_metric_drop": 0.2, "search": {"max_trials": 3}, "baselines": {"num_seeds": 1}}, {}),
 }
-STOPS = {"iterations": [1, 3, 9]}
-"""Case → after how many checkpoints it is interrupted; in the middle, if not here."""
+STOPS = {"iterations": [1, 3, 9], "early stop": [5, -1]}
+"""Case → after how many checkpoints it is interrupted, or at how many to the last; in the middle, if not here."""
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -30,6 +30,6 @@ def test_a_run_goes_on_from_any_checkpoint_and_ends_the_same(
     number, whole = counted(monkeypatch, tmp_path / "whole", spec, training)
     for stop in STOPS.get(case, [number // 2]):
         directory = tmp_path / str(stop)
-        with interrupted_after(monkeypatch, stop):
+        with interrupted_after(monkeypatch, stop % number):
             run(directory, spec, training)
         assert_same(run(directory, spec, training), whole)
