@@ -15,7 +15,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "iterations": (ITERATED, {}),
     "mixed precision": ({"ratio": 0.25, "freeze": ["first"]}, {"mixed_precision": True}),
     "early stop": ({"criterion": "taylor", "target_macs": 0.5}, AUTOMATIC),
-    "sweep": ({"sweep": {"criteria": ["l1_norm", "random"], "sizes": [0.6, 0.4]}}, {"epochs": 1}),
+    "sweep": ({"sweep": {"criteria": ["l1_norm", "random"], "sizes": [0.5]}}, {"epochs": 1}),
     "search": ({"max_metric_drop": 0.2, "search": {"max_trials": 3}, "baselines": {"num_seeds": 1}}, {}),
 }
 STOPS = {"iterations": [1, 3, 9], "early stop": [5, -1]}
