@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from functools import cached_property
 
 import numpy as np
 
@@ -24,10 +25,12 @@ class BatchedTrials(Trials):
     def __init__(self, calibration: Calibration, size: int) -> None:
         self.num_samples, self.size = calibration.num_samples, size
         self._calibration, self._done = calibration, 0
-        self._targets: list[np.ndarray] = []
+
+    @cached_property
+    def _targets(self) -> list[np.ndarray]:
+        return list(self._calibration.y.values())
 
     def losses(self, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        self._targets = self._targets or list(self._calibration.y.values())
         losses = np.zeros((len(samples), len(channels)))
         for start in range(0, len(samples), self.size):
             batch = samples[start : start + self.size]
