@@ -178,7 +178,7 @@ def study(arguments: argparse.Namespace) -> list[Case]:
 Options = list[tuple[str, int, Row, Row]]
 
 STUDIES: dict[str, Callable[[int], Options]] = {
-    "budget": lambda epochs: [("budget", each, {}, {}) for each in BUDGETS],
+    "budget": lambda epochs: [("budget", each, {"criterion": "l2_norm"}, {}) for each in BUDGETS],
     "criteria": lambda epochs: [(name, epochs, options, {}) for name, options in CRITERIA.items()],
     "iterations": lambda epochs: [(f"{each} iterations", epochs, {"num_iterations": each}, {}) for each in ITERATIONS],
     "recovery": lambda epochs: [(name, epochs, *options) for name, options in RECOVERY.items()],
