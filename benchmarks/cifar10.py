@@ -17,8 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -29,7 +31,7 @@ from benchmarks.apart import machine
 from benchmarks.images import Images
 from benchmarks.recipes import accuracy, l1_cosine
 from benchmarks.rivals import METHODS, RECIPE, TRAINING, Base, Case
-from pruning import PruningError, PruningSpec, load_model, make_plan
+from pruning import PruningSpec, load_model, make_plan
 
 Row = dict[str, Any]
 
@@ -42,8 +44,18 @@ SETTINGS: dict[str, dict[str, float]] = {
 }
 """How far to go: at most these shares of the original are left."""
 
-OURS: dict[str, Any] = {"criterion": "coupled_norm", "num_iterations": 1}
-"""What is asked of the library, besides the setting."""
+OURS: Row = {"criterion": "coupled_norm", "num_iterations": 1}
+"""What is asked of the library when it prunes, besides the setting."""
+
+TAUGHT: Row = {"distillation": {"weight": 0.7}}
+"""What is asked of it when it trains, besides the recipe."""
+
+CONTENDERS: dict[str, tuple[str, str, Row, Row]] = {
+    **{name: (name, "", {}, {}) for name in METHODS},
+    "ours": ("ours", "distilled", OURS, TAUGHT),
+    "ours, plain": ("ours", "plain", OURS, {}),
+}
+"""Name → method, label, and what is asked of pruning and of training."""
 
 TRAININGS: dict[str, Row] = {"tuned": TRAINING, "default": {name: TRAINING[name] for name in ("loss", "metrics")}}
 """How the library fine-tunes: as the recipe does, or with its own defaults."""
@@ -66,7 +78,6 @@ CRITERIA: dict[str, dict[str, Any]] = {
 }
 
 GLOBAL: Row = {"scope": "global"}
-TAUGHT: Row = {"distillation": {"weight": 0.7}}
 RECOVERY: dict[str, tuple[Row, Row]] = {
     "plain": ({}, {}),
     "distillation": ({}, TAUGHT),
@@ -89,28 +100,24 @@ RECOVERY: dict[str, tuple[Row, Row]] = {
 def main() -> None:
     """Measure all cases that are not known yet, print a table and write it."""
     arguments = parsed()
-    cases = study(arguments) if arguments.study else comparison(arguments)
     images = Images.of(arguments.data, arguments.cache).sample(arguments.samples, arguments.validation)
     base = Base(original(arguments, images), arguments.data, images)
-    keys = {case.name: key(case, base) for case in cases}
-    rows = {row["name"]: row for row in read(arguments.resume_json) if row.get("key") == keys.get(row["name"])}
-    if arguments.jobs > 1:
-        rows |= {row["name"]: row for row in in_jobs(arguments, list(rows.values()))}
-    else:
-        first, step = arguments.shard
-        for case in [case for case in cases if case.name not in rows][first::step]:
-            try:
-                rows[case.name] = {"name": case.name, "key": keys[case.name], **measured(case, base)}
-            except PruningError as error:  # One row must not cost the others.
-                Console(width=160).print(f"{case.name} failed: {type(error).__name__}: {error}", markup=False)
-                continue
+    cases = {case.name: case for case in (study(arguments) if arguments.study else comparison(arguments))}
+    if arguments.only:
+        write(arguments.json, [made(cases[arguments.only], base)])
+        return
+    known = read(path for path in arguments.resume_json if path.exists())
+    rows = {row["name"]: row for row in known if row["name"] not in cases or is_of(cases[row["name"]], base, row)}
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        waiting = [pool.submit(apart, name, arguments) for name in cases if name not in rows]
+        for finished in as_completed(waiting):
+            for row in finished.result():
+                rows[row["name"]] = row
+                figures = f"{row['validation']:.4f}, {row['seconds']:.0f} s"
+                Console(width=160).print(f"{row['name']}: {figures}", markup=False)
             write(arguments.json, rows.values())
-            figures = f"{rows[case.name]['validation']:.4f}, {rows[case.name]['seconds']:.0f} s"
-            Console(width=160).print(f"{case.name}: {figures}", markup=False)
-    write(arguments.json, rows.values())
-    if arguments.shard[1] == 1:
-        show([rows[name] for name in keys if name in rows])
-    if missing := [name for name in keys if name not in rows and arguments.shard[1] == 1]:
+    show([rows[name] for name in cases if name in rows])
+    if missing := [name for name in cases if name not in rows]:
         raise SystemExit(f"not measured: {'; '.join(missing)}")
 
 
@@ -120,7 +127,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the images and models")
     parser.add_argument("--cache", type=Path, default=Path("var/cifar10"), help="folder for the decoded images")
     parser.add_argument("--architecture", choices=list(ARCHITECTURES), default="resnet20")
-    parser.add_argument("--methods", nargs="*", choices=list(METHODS), default=list(METHODS), metavar="NAME")
+    parser.add_argument("--methods", nargs="*", choices=list(CONTENDERS), default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--epochs", type=int, help="of fine-tuning, in all; 15, or fewer in a study")
@@ -129,9 +136,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--validation", type=int, help="validation images, and test images; all if not given")
     parser.add_argument("--study", choices=list(STUDIES), help="compare options of the library instead of methods")
     parser.add_argument("--jobs", type=int, default=1, help="processes beside each other")
-    parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("FIRST", "STEP"), help="of the cases")
+    parser.add_argument("--only", metavar="CASE", help="make this case in this process, and print no table")
     parser.add_argument("--json", type=Path, default=Path("var/cifar10.json"))
-    parser.add_argument("--resume-json", type=Path, nargs="*", default=[], help="files whose rows are not made again")
+    parser.add_argument("--resume-json", type=Path, nargs="*", default=[], help="files whose rows are kept")
     arguments = parser.parse_args()
     arguments.epochs = arguments.epochs or EPOCHS[arguments.study]
     return arguments
@@ -146,12 +153,13 @@ def comparison(arguments: argparse.Namespace) -> list[Case]:
             SETTINGS[setting],
             arguments.epochs,
             seed,
-            pruning=OURS if method == "ours" else {},
-            training=TRAININGS[arguments.training],
+            label,
+            pruning,
+            {**TRAININGS[arguments.training], **training},
         )
         for setting in arguments.settings
-        for method in arguments.methods
         for seed in arguments.seeds
+        for method, label, pruning, training in map(CONTENDERS.__getitem__, arguments.methods)
     ]
 
 
@@ -199,51 +207,48 @@ def original(arguments: argparse.Namespace, images: Images) -> keras.Model:
     return keras.saving.load_model(adapted, compile=False)
 
 
-def key(case: Case, base: Base) -> Row:
-    """Return what a row must agree in not to be made again, as JSON has it."""
-    told = {**asdict(case), "original": base.model.name, "samples": len(base.images.x_train)}
-    kept: Row = json.loads(json.dumps(told))
-    return kept
+def told(case: Case, base: Base) -> Row:
+    """Return all that a row depends on, as JSON has it."""
+    everything = {**asdict(case), "network": base.model.name, "samples": len(base.images.x_train)}
+    decoded: Row = json.loads(json.dumps(everything))
+    return decoded
 
 
-def in_jobs(arguments: argparse.Namespace, known: list[Row]) -> list[Row]:
-    """Share the cases among processes, and return the rows of all that were finished; they are written on the way."""
-    parts = [arguments.cache / f"{arguments.json.stem}.{index}.json" for index in range(arguments.jobs)]
-    resumed = arguments.cache / f"{arguments.json.stem}.known.json"  # All must see the same, to share the rest.
-    write(resumed, known)
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    processes = []
-    for index, part in enumerate(parts):
-        part.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "benchmarks.cifar10", *sys.argv[1:], "--jobs", "1", "--json", str(part)]
-        command += ["--resume-json", str(resumed), "--shard", str(index), str(arguments.jobs)]
-        processes.append(subprocess.Popen(command, env=environment))
-    while any(process.poll() is None for process in processes):
-        time.sleep(2)
-        write(arguments.json, known + read(part for part in parts if part.exists()))
-    return read(part for part in parts if part.exists())
+def is_of(case: Case, base: Base, row: Row) -> bool:
+    """Return whether a row was made of this case and base."""
+    return all(row.get(name) == value for name, value in told(case, base).items())
 
 
-def measured(case: Case, base: Base) -> Row:
+def apart(name: str, arguments: argparse.Namespace) -> list[Row]:
+    """Make one case in a process of its own, and return its row, or none: one case must not cost the others."""
+    with TemporaryDirectory() as folder:
+        part = Path(folder) / "row.json"
+        command = [sys.executable, "-m", "benchmarks.cifar10", *sys.argv[1:], "--only", name, "--json", str(part)]
+        subprocess.run(command, env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}, check=False)
+        return read([part]) if part.exists() else []
+
+
+def made(case: Case, base: Base) -> Row:
     """Make one model and return its figures."""
     keras.utils.set_random_seed(case.seed)
     started = time.monotonic()
-    made = METHODS[case.method](case, base)
+    result = METHODS[case.method](case, base)
     seconds = time.monotonic() - started
     images = base.images
-    (params, macs), (params_before, macs_before) = size(made.model), size(base.model)
+    (params, macs), (params_before, macs_before) = size(result.model), size(base.model)
     return {
-        **asdict(case),
+        "name": case.name,
+        **told(case, base),
         "backend": keras.backend.backend(),
-        "spent_epochs": made.epochs,
+        "spent_epochs": result.epochs,
         "params": params,
         "params_left": params / params_before,
         "macs_left": macs / macs_before,
         "original": accuracy(base.model, images.x_val, images.y_val),
         "original_test": accuracy(base.model, images.x_test, images.y_test) if case.is_final else None,
-        "before_training": made.before_training,
-        "validation": accuracy(made.model, images.x_val, images.y_val),
-        "test": accuracy(made.model, images.x_test, images.y_test) if case.is_final else None,
+        "before_training": result.before_training,
+        "validation": accuracy(result.model, images.x_val, images.y_val),
+        "test": accuracy(result.model, images.x_test, images.y_test) if case.is_final else None,
         "seconds": seconds,
     }
 
@@ -260,7 +265,7 @@ def read(paths: Iterable[Path]) -> list[Row]:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write the rows as JSON, in one piece, for others may read them meanwhile."""
+    """Write the rows as JSON, in one piece."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps({"machine": machine(), "rows": list(rows)}, indent=1))
