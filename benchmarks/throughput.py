@@ -91,8 +91,8 @@ def _keras(num_samples: int, num_epochs: int) -> Callable[[], Any]:
     model, compiling, recovery = _recovery(num_samples)
     compiling.compile(model)
     return lambda: model.fit(
-        recovery._training_batches(model, 0),
-        validation_data=recovery._validation_batches(model),
+        recovery.training_batches(model, 0),
+        validation_data=recovery.validation_batches(model),
         epochs=num_epochs,
         shuffle=False,
         verbose=0,

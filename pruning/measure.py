@@ -14,9 +14,9 @@ import keras
 
 from pruning.export.latency import LEAST_CALLS, calls_of, seconds_in_turns
 from pruning.graph.groups import ChannelGraph, Keep
+from pruning.keras_model.optimizer_state import without_state
 from pruning.plan import LayerPlan
 from pruning.spec import Runtime
-from pruning.surgery.optimizer_state import without_state
 
 
 def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None = None) -> tuple[LayerPlan, ...]:

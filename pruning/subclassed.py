@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from pruning.errors import ModelError, first_line
-from pruning.graph.models import call_nodes, functional_graph
+from pruning.keras_model.compiled import fresh_compile_arguments
+from pruning.keras_model.graph import built_shapes, call_nodes, functional_graph, takes_training
 from pruning.proof.random_inputs import flat_arrays, relative_difference, usable_inputs
-from pruning.surgery.rebuild import fresh_compile_arguments
 
 _TOLERANCE = 1e-6
 _HINT = "Rebuild the model as keras.Model(inputs, outputs), from Keras layers and keras.ops alone."
@@ -52,8 +52,8 @@ def as_functional(model: keras.Model, inputs: Any = None) -> keras.Model:
 
 
 def _inputs(model: Any) -> Any:
-    shapes = getattr(model, "_build_shapes_dict", None)
-    if not model.built or not shapes:
+    shapes = built_shapes(model)
+    if shapes is None:
         raise _refusal(model, "it is not built, so its shapes are not known", "Call it once on data, or pass `inputs`.")
     if len(shapes) > 1:
         raise _refusal(model, "its call takes several arguments", "Let it take one list or dict of inputs.")
@@ -70,7 +70,7 @@ def _symbolic(shape: Any) -> Any:
 
 
 def _calls(model: Any) -> list[dict[str, Any]]:
-    return [{"training": False}, {"training": True}] if model._call_has_training_arg else [{}]
+    return [{"training": False}, {"training": True}] if takes_training(model) else [{}]
 
 
 def _traced(model: Any, inputs: Any, **arguments: Any) -> keras.Model:
@@ -89,7 +89,7 @@ def _nature(operation: Any) -> Any:
 def _compare(model: keras.Model, functional: keras.Model) -> None:
     def run(inputs: Any) -> Any:
         with keras.StatelessScope():  # States, such as where random numbers stand, stay as they are.
-            return flat_arrays(model(inputs, training=False) if model._call_has_training_arg else model(inputs))
+            return flat_arrays(model(inputs, training=False) if takes_training(model) else model(inputs))
 
     inputs, expected = usable_inputs(functional, run, num_samples=4, seed=0)
     with keras.StatelessScope():

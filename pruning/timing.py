@@ -15,9 +15,10 @@ import numpy as np
 
 from pruning.errors import first_line
 from pruning.export.latency import calls_of, seconds_in_turns
+from pruning.keras_model.parts import layers_inside
+from pruning.keras_model.weights import read_weights
 from pruning.report import CallTime, PruningReport, StepReport
 from pruning.spec import LatencyTarget, PruningSpec, Runtime
-from pruning.weights import read_weights
 
 _MAX_SECONDS = 1.0
 _NUM_WARMUPS, _LEAST_CALLS, _MOST_CALLS = 2, 3, 100
@@ -106,9 +107,11 @@ def _states_restored(models: Sequence[keras.Model]) -> Iterator[None]:
 
 def _recurrent_states(model: keras.Model) -> list[Any]:
     """Return variables that Keras does not count among those of the model."""
-    layers = model._flatten_layers(include_self=False)
     return [
-        state for layer in layers for state in keras.tree.flatten(getattr(layer, "states", None)) if state is not None
+        state
+        for layer in layers_inside(model)
+        for state in keras.tree.flatten(getattr(layer, "states", None))
+        if state is not None
     ]
 
 

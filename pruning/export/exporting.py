@@ -17,7 +17,8 @@ from pruning.errors import ExportError, PruningError, SpecError, VerificationErr
 from pruning.export.base import ExportFormat, Named, Runner
 from pruning.export.formats import entry_of, require_writable, resolve_format
 from pruning.export.parity import Parity, batches_of, in_file_names
-from pruning.graph.models import inputs_by_name, require_graph
+from pruning.keras_model.graph import inputs_by_name, require_graph
+from pruning.keras_model.parts import layers_inside
 from pruning.proof.random_inputs import flat_arrays, usable_inputs
 from pruning.training.data import Arrays, Data
 
@@ -124,7 +125,7 @@ def export_model(
 
 
 def _tolerance(model: keras.Model, precision: str) -> float:
-    types = {layer.compute_dtype for layer in model._flatten_layers(include_self=False)}
+    types = {layer.compute_dtype for layer in layers_inside(model)}
     return max(TOLERANCES[precision], *(COMPUTE_TOLERANCES.get(each, 0.0) for each in types))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from pruning.errors import SpecError
 from pruning.export.base import ExportFormat, InputSpec, Named, Runner
-from pruning.graph.models import inputs_by_name, require_graph
+from pruning.keras_model.graph import inputs_by_name, pack_inputs
 
 
 class KerasArchive(ExportFormat):
@@ -35,7 +34,6 @@ class KerasRunner(Runner):
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._tensors = inputs_by_name(model)
-        self._structure = require_graph(model)._inputs_struct
 
     @property
     def inputs(self) -> tuple[InputSpec, ...]:
@@ -45,7 +43,7 @@ class KerasRunner(Runner):
         )
 
     def __call__(self, inputs: Named) -> list[np.ndarray]:
-        arrays: Any = keras.tree.pack_sequence_as(self._structure, [inputs[name] for name in self._tensors])
+        arrays = pack_inputs(self._model, [inputs[name] for name in self._tensors])
         outputs = self._model.predict_on_batch(arrays)
         return [np.asarray(output) for output in keras.tree.flatten(outputs)]
 

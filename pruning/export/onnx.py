@@ -7,9 +7,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras.src.export.export_utils import get_input_signature, make_tf_tensor_spec
 
 from pruning.export.base import ExportFormat, InputSpec, Named, Runner
+from pruning.keras_model.tf_function import tf_function
 
 _TYPES = {"float": "float32", "double": "float64"}
 """ONNX's names of types where they are not NumPy's."""
@@ -25,12 +25,8 @@ class Onnx(ExportFormat):
     def write(self, model: keras.Model, path: Path, precision: str, samples: Sequence[Named]) -> None:
         import onnx
         import tf2onnx
-        from keras.src.export.onnx import get_concrete_fn
-        from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-        signature = keras.tree.map_structure(make_tf_tensor_spec, get_input_signature(model))
-        function = get_concrete_fn(model, signature)
-        patch_tf2onnx()
+        function, signature = tf_function(model)
         written, _ = tf2onnx.convert.from_function(function, signature)
         captures = function.get_concrete_function(*signature).graph.captures
         kept = {inner.name: outer for outer, inner in captures if outer.dtype != "resource"}

@@ -12,7 +12,7 @@ import numpy as np
 from pruning.errors import DataError, ExportError
 from pruning.export.base import Named, Runner
 from pruning.figures import of_validation
-from pruning.graph.models import inputs_by_name, outputs_by_name, require_graph
+from pruning.keras_model.graph import inputs_by_name, outputs_by_name, pack_inputs, pack_outputs
 from pruning.proof.random_inputs import flat_arrays, relative_difference
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
@@ -68,7 +68,7 @@ class Parity:
         def score(run: Callable[[Arrays], Outputs]) -> dict[str, float]:
             outputs = self._run(run, inputs)
             names = dict(zip(outputs_by_name(self._model), outputs, strict=True))
-            wanted = _packed(self._model, [targets[name][: len(output)] for name, output in names.items()])
+            wanted = pack_outputs(self._model, [targets[name][: len(output)] for name, output in names.items()])
             figures = scorer.evaluate(outputs, wanted, batch_size=_BATCH_SIZE, verbose=0, return_dict=True)
             means = {name: float(np.mean(value)) for name, value in figures.items()}
             return of_validation(means) if data.x_val else means
@@ -77,8 +77,7 @@ class Parity:
 
     def run_model(self, inputs: Arrays) -> Outputs:
         """Return the model's outputs for one batch."""
-        structure = require_graph(self._model)._inputs_struct
-        arrays: Any = keras.tree.pack_sequence_as(structure, [inputs[name] for name in self._tensors])
+        arrays = pack_inputs(self._model, [inputs[name] for name in self._tensors])
         return flat_arrays(self._model(arrays, training=False))
 
     def run_file(self, inputs: Arrays) -> Outputs:
@@ -148,8 +147,4 @@ def _scorer(model: keras.Model) -> keras.Model:
     tensors = outputs_by_name(model)
     inputs = [keras.Input(batch_shape=(None, *tensor.shape[1:]), dtype=tensor.dtype) for tensor in tensors.values()]
     outputs = [keras.layers.Identity(name=name)(each) for name, each in zip(tensors, inputs, strict=True)]
-    return keras.Model(inputs, _packed(model, outputs))
-
-
-def _packed(model: keras.Model, values: list[Any]) -> Any:
-    return keras.tree.pack_sequence_as(require_graph(model)._outputs_struct, values)
+    return keras.Model(inputs, pack_outputs(model, outputs))

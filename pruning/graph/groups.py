@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
-from pruning.rules.parts import VariableShape
+from pruning.keras_model.parts import VariableShape
 from pruning.rules.records import Labels, Records, WeightAxis
 
 Keep = Mapping[str, np.ndarray]

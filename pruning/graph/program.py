@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.models.functional import operation_fn
 
-from pruning.graph.models import call_nodes, fits, functional_graph, require_graph
 from pruning.graph.trace import tensors_of
-from pruning.implicit_masks import mask_of, with_mask
+from pruning.keras_model.graph import (
+    call_in_mode,
+    call_nodes,
+    fits,
+    functional_graph,
+    pack_inputs,
+    require_graph,
+    standardize_inputs,
+)
+from pruning.keras_model.masks import mask_of, with_mask
 from pruning.rules.context import Call
 
 Watch = Callable[[int, dict[int, Any]], dict[int, Any]]
@@ -93,9 +100,7 @@ class Program:
 
     def standardize(self, inputs: Sequence[Any]) -> list[Any]:
         """Return inputs of the model, in the order in which Keras flattens them, as its layers expect them."""
-        packed = keras.tree.pack_sequence_as(self.graph._inputs_struct, keras.tree.flatten(inputs))
-        standardized: list[Any] = self.graph._standardize_inputs(packed)
-        return standardized
+        return standardize_inputs(self.graph, pack_inputs(self.graph, keras.tree.flatten(inputs)))
 
     def run(
         self,
@@ -131,7 +136,7 @@ class Program:
                 for number, replaced in watch(index, {number: seen[number] for number in step.inputs}).items():
                     seen[number] = with_mask(replaced, mask_of(seen[number]))
             args, kwargs = step.node.arguments.fill_in({key: seen[number] for key, number in step.arguments.items()})
-            made = operation_fn(step.node.operation, training=id(step.node.operation) in training)(*args, **kwargs)
+            made = call_in_mode(step.node.operation, training=id(step.node.operation) in training)(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(made), strict=True))
             for number in (*seen, *step.outputs):
                 if last.get(number, -1) <= index:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from pruning.errors import ModelError
-from pruning.graph.models import call_nodes, fits, functional_graph, require_graph
+from pruning.keras_model.graph import call_nodes, fits, functional_graph, producer, require_graph
+from pruning.keras_model.parts import weights_of
 from pruning.rules import RULES
 from pruning.rules.context import Call, Context, LockedError
-from pruning.rules.parts import weights_of
 from pruning.rules.records import Labels, Place, Records, Shape, Tensor
 
 _TOP = Call()
@@ -140,7 +140,7 @@ def tensors_of(operation: Any, call: Call) -> list[Any]:
     inner = functional_graph(operation)
     first = call.args[0] if call.args else None
     if inner is not None and isinstance(first, dict):
-        names = [symbol._keras_history.operation.name for symbol in inner.inputs]
+        names = [producer(symbol).name for symbol in inner.inputs]
         if set(names) == set(first):
             return [first[name] for name in names]
     return [tensor for _, tensor in call.tensors]
@@ -149,7 +149,7 @@ def tensors_of(operation: Any, call: Call) -> list[Any]:
 def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> None:
     """Let the input shapes that a nested model was built for follow the channels that it is called with."""
     for symbol, tensor in zip(inner.inputs, inputs, strict=True):
-        layer = symbol._keras_history.operation
+        layer = producer(symbol)
         context = Context(records, layer, prefix + layer.name)
         for axis, size in enumerate(tensor.labels.shape):
             if size > 1 and symbol.shape[axis + 1] is not None:

@@ -14,11 +14,11 @@ import keras
 import numpy as np
 
 from pruning.errors import ModelError
+from pruning.keras_model.weights import read_weights
 from pruning.load.archive import ModelFile
 from pruning.load.refusals import refuse
 from pruning.load.repairs import repaired
 from pruning.load.weight_paths import NOTE, move_weights
-from pruning.weights import read_weights
 
 _SUFFIXES = {b"PK\x03\x04": ".keras", b"\x89HDF": ".h5"}
 _KERAS_ERRORS = (

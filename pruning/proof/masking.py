@@ -8,15 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import operation_fn
 
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import functional_graph, require_graph
-from pruning.implicit_masks import mask_of, with_mask
+from pruning.keras_model.graph import call_in_mode, functional_graph, require_graph, run_graph, standardize_inputs
+from pruning.keras_model.masks import mask_of, with_mask
+from pruning.keras_model.parts import variables_of
+from pruning.keras_model.weights import read_weights
 from pruning.proof.random_inputs import flat_arrays
 from pruning.proof.reference import left_out
-from pruning.rules.parts import variables_of
-from pruning.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def run(model: keras.Model, mask: Mask, inputs: Any) -> list[np.ndarray]:
 def _run_masked(model: keras.Model, mask: Mask, inputs: Any, steps: Any = None) -> Any:
     """Run a model; `steps` are Keras's own masks on its inputs, in their structure, if it is nested in another."""
     graph = require_graph(model)
-    tensors = graph._standardize_inputs(inputs)
+    tensors = standardize_inputs(graph, inputs)
     if steps is not None:
         for tensor, each in zip(tensors, keras.tree.flatten(steps), strict=True):
             with_mask(tensor, each)
@@ -95,6 +94,6 @@ def _run_masked(model: keras.Model, mask: Mask, inputs: Any, steps: Any = None) 
             return lambda *args, **kwargs: left_out(operation, args, kwargs, mask.present[id(operation)])
         if functional_graph(operation) is not None:
             return nested(operation)
-        return operation_fn(operation, training=False)  # type: ignore[no-any-return]
+        return call_in_mode(operation, training=False)
 
-    return graph._run_through_graph(tensors, operation_fn=masked)
+    return run_graph(graph, tensors, masked)

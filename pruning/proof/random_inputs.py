@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from pruning.errors import VerificationError
-from pruning.graph.models import require_graph
+from pruning.keras_model.graph import pack_inputs, require_graph
+from pruning.keras_model.parts import layers_inside
 
 _KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
     "normal": lambda generator, shape: generator.normal(size=shape),
@@ -91,7 +92,7 @@ def random_inputs(model: keras.Model, kind: str, *, num_samples: int, seed: int)
         _random(generator, tensor, kind, words, (tensor.shape[0] or num_samples, *_filled(tensor, size)))
         for tensor in graph.inputs
     ]
-    return keras.tree.pack_sequence_as(graph._inputs_struct, arrays)
+    return pack_inputs(graph, arrays)
 
 
 def _usable_size(graph: Any) -> int:
@@ -99,7 +100,7 @@ def _usable_size(graph: Any) -> int:
     for size in _UNKNOWN_SIZES[:-1]:
         shapes = [(1, *_filled(tensor, size)) for tensor in graph.inputs]
         try:
-            graph.compute_output_shape(keras.tree.pack_sequence_as(graph._inputs_struct, shapes))
+            graph.compute_output_shape(pack_inputs(graph, shapes))
         except ValueError:
             continue
         return size
@@ -112,7 +113,7 @@ def _filled(tensor: Any, size: int) -> list[int]:
 
 def _words(model: keras.Model) -> list[str]:
     """Return words that the model's layers look up, and some that they may not know."""
-    looked_up = [layer for layer in model._flatten_layers() if hasattr(layer, "get_vocabulary")]
+    looked_up = [layer for layer in layers_inside(model) if hasattr(layer, "get_vocabulary")]
     known = {str(word) for layer in looked_up for word in layer.get_vocabulary()}
     return sorted(known | {"one", "two", "three"})
 

@@ -14,11 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
-from keras.src.ops import math as sums
-from keras.src.ops import nn
-from keras.src.ops import numpy as arrays
 
-from pruning.implicit_masks import mask_of, with_mask
+from pruning.keras_model.graph import takes_mask
+from pruning.keras_model.masks import mask_of, with_mask
+from pruning.keras_model.operations import arrays, nn, sums
 
 Present = Any
 Reference = Callable[[Any, Sequence[Any], Sequence[Present]], np.ndarray]
@@ -50,7 +49,7 @@ def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], presen
     first = flat[0]
     mask = mask_of(first) if kwargs.get("mask") is None else kwargs["mask"]
     counted: list[Present] = [present.get(position, True) for position in range(len(flat))]
-    if mask is not None and getattr(operation, "_call_has_mask_arg", False):
+    if mask is not None and takes_mask(operation):
         counted[0] = np.logical_and(counted[0], _array(mask) > 0.5)
     values = [
         keras.ops.convert_to_numpy(value).astype("float64") if hasattr(value, "dtype") else value for value in flat

@@ -11,12 +11,12 @@ import numpy as np
 
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import call_nodes, functional_graph, last_layer, require_graph
+from pruning.keras_model.graph import call_nodes, functional_graph, last_layer, require_graph
+from pruning.keras_model.parts import layers_inside, variables_of
+from pruning.keras_model.precision import double_precision
 from pruning.plan import PruningPlan
 from pruning.proof.masking import Mask, run
-from pruning.proof.precision import double_precision
 from pruning.proof.random_inputs import relative_difference, usable_inputs
-from pruning.rules.parts import variables_of
 from pruning.surgery.cutting import kept_channels
 from pruning.surgery.rebuild import copy_model, rebuild
 
@@ -196,5 +196,5 @@ def _saturates(model: keras.Model) -> bool:
 
 
 def _is_exact(model: keras.Model) -> bool:
-    types = {layer.compute_dtype for layer in model._flatten_layers(include_self=False)}
+    types = {layer.compute_dtype for layer in layers_inside(model)}
     return not types & {"float16", "bfloat16"}

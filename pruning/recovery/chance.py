@@ -1,13 +1,12 @@
-"""Where layers without a generator of their own get random numbers from."""
+"""Random numbers by epoch."""
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import keras
-import numpy as np
-from keras.src.random.seed_generator import global_seed_generator
+
+from pruning.keras_model.randomness import reseed
 
 
 class Chance(keras.callbacks.Callback):
@@ -26,19 +25,7 @@ class Chance(keras.callbacks.Callback):
         self._seed, self._num_epochs = seed, num_epochs
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        _reseed(self._seed, epoch)
+        reseed(self._seed, epoch)
 
     def on_train_end(self, logs: Any = None) -> None:
-        _reseed(self._seed, self._num_epochs)
-
-
-def _reseed(*entropy: int) -> None:
-    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    if keras.backend.backend() != "tensorflow":
-        keras.utils.set_random_seed(seed)
-        return
-    # TensorFlow's own seed stays: with a new one it would optimise the graph of each step again. Keras would make a
-    # new generator, of which a step that is traced already knows nothing.
-    random.seed(seed)
-    np.random.seed(seed)
-    global_seed_generator().state.assign(keras.random.SeedGenerator(seed).state)
+        reseed(self._seed, self._num_epochs)

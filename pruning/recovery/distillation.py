@@ -8,13 +8,12 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.src.models.functional import Functional
 
-from pruning.graph.models import call_nodes, last_layer, require_graph
+from pruning.keras_model.compiled import loss_object
+from pruning.keras_model.graph import Functional, call_nodes, last_layer, require_graph, structures
 from pruning.spec import Distillation
 from pruning.training.compiling import Compiling
 from pruning.training.keras_names import loss_name
-from pruning.training.sample_losses import loss_object
 
 _SMALLEST = 1e-7
 
@@ -190,8 +189,8 @@ def _apart(theirs: Any, own: Any) -> Any:
 
 def _tapped(model: keras.Model, features: Sequence[Any]) -> Functional:
     """Return a model of the same layers that also gives out features, as a list behind its outputs."""
-    graph = require_graph(model)
-    return Functional(graph._inputs_struct, (graph._outputs_struct, list(features)), name=model.name)
+    inputs, outputs = structures(model)
+    return Functional(inputs, (outputs, list(features)), name=model.name)
 
 
 def _points(student: keras.Model, teacher: keras.Model) -> list[tuple[Any, Any]]:

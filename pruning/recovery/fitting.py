@@ -13,7 +13,10 @@ import numpy as np
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import last_layer, require_graph
+from pruning.keras_model.compiled import build_measures
+from pruning.keras_model.graph import last_layer, require_graph, structures
+from pruning.keras_model.optimizer_state import build_optimizer, part_from_weights
+from pruning.keras_model.weights import read_weights
 from pruning.recovery.averaging import Averages
 from pruning.recovery.chance import Chance
 from pruning.recovery.harmless import FEWEST_SAMPLES, harmless
@@ -29,19 +32,16 @@ from pruning.recovery.statistics import (
     statistics_of,
     trained_normalizations,
 )
-from pruning.recovery.tracing import build_measures, build_optimizer
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 from pruning.recovery.watch import OnEpoch, Watch
 from pruning.report import Repair
 from pruning.selection.drop import WatchedMetric
 from pruning.spec import Augmentation, PruningSpec, TrainingSpec
-from pruning.surgery.optimizer_state import part_from_weights
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
 from pruning.training.data import Arrays, Data
 from pruning.training.freezing import frozen
-from pruning.weights import read_weights
 
 
 class Recovery:
@@ -65,7 +65,7 @@ class Recovery:
     def evaluate(self, model: keras.Model) -> dict[str, float]:
         """Return loss and metrics on the validation set as `val_…`; the model is compiled on the way."""
         self._compiling.compile(model)
-        return of_validation(self._evaluated(model, self._validation_batches(model)))
+        return of_validation(self._evaluated(model, self.validation_batches(model)))
 
     def harmless(self, model: keras.Model, watched: WatchedMetric) -> Augmentation:
         """Return the flips and shifts of images that a model does not mind on the validation set; see `harmless`."""
@@ -168,8 +168,8 @@ class Recovery:
         """
         trained = self._fitted(model)
         self._compiling.compile(trained, to_train=True)
-        batches = self._training_batches(model, phase.seed, 0 if resumed is None else resumed.state.epochs)
-        validation = self._validation_batches(model)
+        batches = self.training_batches(model, phase.seed, 0 if resumed is None else resumed.state.epochs)
+        validation = self.validation_batches(model)
         watch = Watch(phase, len(batches), on_epoch, on_checkpoint)
         averages: Averages | None = getattr(trained, "averages", None)
         if resumed is not None:
@@ -220,11 +220,12 @@ class Recovery:
         """What training samples count; the same arrays in each phase, for TensorFlow keeps them: see `Batches`."""
         return self._compiling.sample_weights(self._data)
 
-    def _training_batches(self, model: keras.Model, seed: int, first_epoch: int = 0) -> Batches:
+    def training_batches(self, model: keras.Model, seed: int, first_epoch: int = 0) -> Batches:
+        """Return training batches, shuffled and augmented, in the structures of a model."""
         return Batches(
             self._data.x_train,
             self._data.y_train,
-            _structures(model),
+            structures(model),
             batch_size=self._training.batch_size,
             shuffle=True,
             augmentation=self.aims.augmentation or self._training.known_augmentation,
@@ -238,11 +239,12 @@ class Recovery:
         """Return batches of some training samples, neither shuffled nor augmented."""
         return self._measuring_batches(model, self._data.x_train, self._data.y_train, samples=chosen)
 
-    def _validation_batches(self, model: keras.Model) -> Batches:
+    def validation_batches(self, model: keras.Model) -> Batches:
+        """Return validation batches in the structures of a model."""
         return self._measuring_batches(model, self._data.x_val, self._data.y_val)
 
     def _measuring_batches(self, model: keras.Model, x: Arrays, y: Arrays, **options: Any) -> Batches:
-        return Batches(x, y, _structures(model), batch_size=self._training.measuring_batch_size, **options)
+        return Batches(x, y, structures(model), batch_size=self._training.measuring_batch_size, **options)
 
     def _fitted(self, model: keras.Model) -> keras.Model:
         """Return what to train in place of a model, with variables in the order of the model's."""
@@ -268,11 +270,6 @@ class Recovery:
         rebuilt = rebuild(model, edit, unchanged)
         compile_like(rebuilt, model, unchanged)
         return rebuilt.model
-
-
-def _structures(model: keras.Model) -> tuple[Any, Any]:
-    graph = require_graph(model)
-    return graph._inputs_struct, graph._outputs_struct
 
 
 def _guarded(run: Callable[[], Any], watch: Watch | None = None) -> Any:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import require_graph
 from pruning.graph.program import Program, Step
-from pruning.implicit_masks import mask_of, with_mask
-from pruning.rules.parts import variable_shapes
+from pruning.keras_model.graph import require_graph
+from pruning.keras_model.masks import mask_of, with_mask
+from pruning.keras_model.parts import variable_shapes
 from pruning.training.data import Arrays
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from keras import ops
 
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import last_layer, require_graph
 from pruning.graph.program import Program
+from pruning.keras_model.graph import last_layer, require_graph
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion
 from pruning.training.data import Arrays

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional, unpack_singleton
 
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import require_graph
+from pruning.keras_model.graph import Functional, structures, unpack_singleton
 from pruning.recovery.averaging import Averages, Averaging
 from pruning.recovery.distillation import Teaching
 from pruning.recovery.sparsity import Penalty
@@ -60,8 +59,7 @@ class Objective(Functional):
         penalty: Penalty | None = None,
         averages: Averages | None = None,
     ) -> None:
-        graph = require_graph(student)
-        super().__init__(graph._inputs_struct, graph._outputs_struct, name=student.name)
+        super().__init__(*structures(student), name=student.name)
         self.averages = averages
         self._teaching, self._penalty = teaching, penalty
         self._features: tuple[Any, ...] = ()

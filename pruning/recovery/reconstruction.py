@@ -11,13 +11,13 @@ import numpy as np
 
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program, Step
+from pruning.keras_model.parts import variables_of
+from pruning.keras_model.weights import read_weights
 from pruning.recovery.frontier import Frontier, Move, moves
-from pruning.rules.parts import variables_of
 from pruning.scoring.gram import Gram, applied
 from pruning.scoring.linear import MOST_GRAM_BYTES, MOST_POSITIONS, Linear, linears, positions
 from pruning.scoring.offsets import Offsets
 from pruning.training.data import Arrays
-from pruning.weights import read_weights
 
 _CHUNK = 64
 _FRONTIER_BYTES = 2**31

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.weights import read_weights
+from pruning.keras_model.optimizer_state import trained_variables
+from pruning.keras_model.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Snapshot:
         if not isinstance(optimizer, keras.Optimizer) or not optimizer.built:
             return cls(variables)
         places = {id(variable): place for place, variable in enumerate(model.variables)}
-        trained = tuple(places[id(variable)] for variable in optimizer._trainable_variables)
+        trained = tuple(places[id(variable)] for variable in trained_variables(optimizer))
         return cls(variables, trained, tuple(_copy(variable) for variable in optimizer.variables))
 
     def into(self, model: keras.Model) -> None:

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.rules.parts import variables_of
+from pruning.keras_model.parts import variables_of
 from pruning.rules.records import WeightAxis
 from pruning.spec import Sparsity
 

@@ -9,13 +9,17 @@ import keras
 import numpy as np
 
 from pruning.graph.program import Program
-from pruning.weights import read_weights
+from pruning.keras_model.parts import layers_inside
+from pruning.keras_model.weights import read_weights
 
 
 def trained_normalizations(model: keras.Model) -> list[Any]:
     """Return the BatchNormalization layers whose statistics training would change, nested ones too."""
-    layers = model._flatten_layers(include_self=False)
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    return [
+        layer
+        for layer in layers_inside(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
 
 
 def refresh_statistics(model: keras.Model, normalizations: Sequence[Any], batches: Iterable[Any]) -> None:
@@ -62,4 +66,6 @@ def _variables(normalizations: Sequence[Any]) -> list[Any]:
 
 def _parts(operation: Any) -> set[int]:
     """Return the ids of a layer and of those that it holds."""
-    return {id(part) for part in operation._flatten_layers()} if isinstance(operation, keras.Layer) else set()
+    return (
+        {id(part) for part in [operation, *layers_inside(operation)]} if isinstance(operation, keras.Layer) else set()
+    )

@@ -7,12 +7,18 @@ layer; nothing is guessed.
 from __future__ import annotations
 
 from keras import layers
-from keras.src.applications.convnext import LayerScale, StochasticDepth
-from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
-from keras.src.ops import core, image, linalg, nn
-from keras.src.ops import math as sums
-from keras.src.ops import numpy as arrays
 
+from pruning.keras_model.operations import (
+    CustomScaleLayer,
+    LayerScale,
+    StochasticDepth,
+    arrays,
+    core,
+    image,
+    linalg,
+    nn,
+    sums,
+)
 from pruning.rules.activation import activation, dropout, elementwise, masking, prelu, rescaling, softmax
 from pruning.rules.attention import attention, grouped_query_attention, multi_head_attention
 from pruning.rules.context import Rule

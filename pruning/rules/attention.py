@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pruning.keras_model.parts import projections_of
 from pruning.rules.context import Context, LockedError, spread
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
@@ -19,18 +20,19 @@ def multi_head_attention(context: Context, layer: Any, inputs: list[Tensor], out
     if layer.value_dim != layer.key_dim:
         # Else they stay equal: JAX's fused attention takes no others.
         value_width = context.new("value_dim", layer.value_dim)
-    _project(context, layer.query_dense, query, heads, width, "out")
-    _project(context, layer.key_dense, key, heads, width, "in")
-    _project(context, layer.value_dense, value, heads, value_width, "out")
-    if layer._use_gate:
-        _project(context, layer._gate_dense, query, heads, value_width, "out")
-    _scale(context, layer.query_dense, width)
+    inner = projections_of(layer)
+    _project(context, inner.query, query, heads, width, "out")
+    _project(context, inner.key, key, heads, width, "in")
+    _project(context, inner.value, value, heads, value_width, "out")
+    if inner.gate is not None:
+        _project(context, inner.gate, query, heads, value_width, "out")
+    _scale(context, inner.query, width)
     context.width("num_heads", heads)
     context.width("key_dim", width)
     context.width("value_dim", value_width)
-    kernel = layer.output_dense.kernel
+    kernel = inner.output.kernel
     outgoing = context.new("output_shape", kernel.shape[-1])
-    _put_out(context, layer.output_dense, query, heads, value_width, outgoing)
+    _put_out(context, inner.output, query, heads, value_width, outgoing)
     if len(kernel.shape) == 3:
         context.setting("output_shape", _output_shape, outgoing)
     else:
@@ -44,12 +46,13 @@ def grouped_query_attention(context: Context, layer: Any, inputs: list[Tensor], 
     shared = context.new("num_key_value_heads", layer.num_key_value_heads)
     heads = np.repeat(shared, layer.num_repeats)
     width = context.new("head_dim", layer.head_dim)
-    _project(context, layer._query_dense, query, heads, width, "out")
-    _project(context, layer._key_dense, key, shared, width, "in")
-    _project(context, layer._value_dense, value, shared, width, "out")
-    if layer.use_gate:
-        _project(context, layer._gate_dense, query, heads, width, "out")
-    _scale(context, layer._query_dense, width)
+    inner = projections_of(layer)
+    _project(context, inner.query, query, heads, width, "out")
+    _project(context, inner.key, key, shared, width, "in")
+    _project(context, inner.value, value, shared, width, "out")
+    if inner.gate is not None:
+        _project(context, inner.gate, query, heads, width, "out")
+    _scale(context, inner.query, width)
     context.width("num_query_heads", heads)
     context.width("num_key_value_heads", shared)
     context.width("head_dim", width)
@@ -57,7 +60,7 @@ def grouped_query_attention(context: Context, layer: Any, inputs: list[Tensor], 
     # Keras insists on values as wide as the query, and gives out as much.
     for tensor in (query, value):
         context.tie(outgoing, context.along(tensor, len(tensor.shape) - 1))
-    _put_out(context, layer._output_dense, query, heads, width, outgoing)
+    _put_out(context, inner.output, query, heads, width, outgoing)
     return _labels(context, heads, outgoing, len(query.shape), outputs)
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
-from pruning.rules.parts import variables_of, weights_of
+from pruning.keras_model.parts import variables_of, weights_of
 from pruning.rules.records import (
     Follow,
     Follower,

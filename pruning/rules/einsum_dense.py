@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pruning.keras_model.weights import stored_kernel
 from pruning.rules.activation import require_channelwise
 from pruning.rules.context import Context, LockedError, single, spread
 from pruning.rules.quantised import measures_inputs, stored
@@ -67,7 +68,7 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
 def _lie(context: Context, layer: Any, equation: Equation, letter: str, labels: Labels, role: Role) -> None:
     """Lay labels along a letter of kernel, bias and `output_shape`."""
     if letter in equation.kernel:
-        context.weight(layer._kernel, equation.kernel.index(letter), labels, role)
+        context.weight(stored_kernel(layer), equation.kernel.index(letter), labels, role)
         if layer.quantization_mode == "int8":
             # Of the output's rank, with the batch axis.
             context.weight(layer.kernel_scale, equation.outputs[letter] + 1, labels, role)

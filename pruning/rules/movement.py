@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.ops import numpy as arrays
 
+from pruning.keras_model.operations import arrays
 from pruning.rules.context import Context, LockedError, single, spread
 from pruning.rules.normalization import axes_of
 from pruning.rules.records import Labels, Shape, Tensor

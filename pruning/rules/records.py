@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pruning.rules.parts import VariableShape, variable_shapes
+from pruning.keras_model.parts import VariableShape, variable_shapes
 
 Labels = np.ndarray
 """Integer array of channel labels, broadcastable to a tensor's shape without the batch axis.

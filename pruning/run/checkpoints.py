@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pruning.errors import CheckpointError
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.weights import read_weights
 from pruning.recovery.snapshot import Snapshot
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.run.bench import Bench
@@ -21,7 +22,6 @@ from pruning.run.files import read_arrays, unreadable, write_arrays, write_whole
 from pruning.run.setting import Setting
 from pruning.run.state import RunState
 from pruning.run.versions import versions
-from pruning.weights import read_weights
 
 _SCHEMA_VERSION = 1
 _KEPT = 2

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pruning.errors import InfeasibleError
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.optimizer_state import has_state
 from pruning.plan import compose
 from pruning.proof.verification import prove
 from pruning.recovery.phase import Phase
@@ -27,7 +28,6 @@ from pruning.selection.drop import WatchedMetric, far_apart
 from pruning.selection.iterations import MAX_ITERATIONS
 from pruning.selection.planning import plan_prune
 from pruning.surgery.cutting import kept_channels, prune_channels
-from pruning.surgery.optimizer_state import has_state
 
 Move = Callable[[Bench, RunState, ChannelGraph], tuple[RunState, ChannelGraph]]
 

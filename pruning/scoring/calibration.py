@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.graph.models import outputs_by_name, require_graph
-from pruning.implicit_masks import mask_of
+from pruning.keras_model.graph import outputs_by_name, pack_inputs, require_graph
+from pruning.keras_model.masks import mask_of
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
 from pruning.training.data import Arrays, Data
@@ -128,11 +128,11 @@ def _mask_weights(model: keras.Model, inputs: Arrays) -> Arrays:
     masked = [index for index, tensor in enumerate(tensors.values()) if mask_of(tensor) is not None]
     if not masked:
         return {}
-    structure, size = require_graph(model)._inputs_struct, require_graph(model).inputs[0].shape[0] or _MASK_BATCH
+    size = require_graph(model).inputs[0].shape[0] or _MASK_BATCH
     num_samples, parts = len(next(iter(inputs.values()))), []
     for start in range(0, num_samples, size):
         rows = np.minimum(np.arange(start, start + size), num_samples - 1)
-        outputs = model(keras.tree.pack_sequence_as(structure, [array[rows] for array in inputs.values()]))
+        outputs = model(pack_inputs(model, [array[rows] for array in inputs.values()]))
         hung = [mask_of(output) for output in keras.tree.flatten(outputs)]
         parts.append([np.asarray(keras.ops.convert_to_numpy(hung[index]), dtype=np.float32) for index in masked])
     found = [np.concatenate(each)[:num_samples] for each in zip(*parts, strict=True)]

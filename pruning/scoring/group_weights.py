@@ -11,9 +11,9 @@ from keras import layers
 
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.rules.parts import variables_of
+from pruning.keras_model.parts import variables_of
+from pruning.keras_model.weights import read_weights
 from pruning.rules.records import WeightAxis
-from pruning.weights import read_weights
 
 
 def filters(graph: ChannelGraph, group: ChannelGroup) -> list[np.ndarray]:

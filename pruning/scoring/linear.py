@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from keras import layers
 
+from pruning.keras_model.weights import read_weights
 from pruning.rules.context import LockedError, channel_axis
 from pruning.rules.einsum_dense import Equation
-from pruning.weights import read_weights
 
 Sizes = tuple[int, ...]
 

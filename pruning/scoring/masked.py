@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.models import require_graph
+from pruning.keras_model.graph import pack_inputs
 from pruning.proof.masking import Mask, run
 from pruning.scoring.batched import BatchedTrials
 from pruning.scoring.calibration import Calibration
@@ -33,8 +33,7 @@ class MaskedTrials(BatchedTrials):
         self._graph, self._group, self._loss = graph, group, calibration.loss()
 
     def _batch(self, channels: np.ndarray, samples: np.ndarray, num_new: int) -> np.ndarray:
-        structure = require_graph(self._graph.model)._inputs_struct
-        inputs = keras.tree.pack_sequence_as(structure, [array[samples] for array in self._calibration.x.values()])
+        inputs = pack_inputs(self._graph.model, [array[samples] for array in self._calibration.x.values()])
         targets = [keras.ops.convert_to_tensor(array[samples]) for array in self._targets]
         losses: list[np.ndarray] = []
         for channel in channels:

@@ -11,10 +11,10 @@ from keras import layers
 
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program
+from pruning.keras_model.weights import read_weights
 from pruning.rules.normalization import axes_of
 from pruning.scoring.group_weights import normalisations_behind
 from pruning.scoring.linear import Linear
-from pruning.weights import read_weights
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pruning.criteria.base import Reading
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.rules.parts import variables_of
+from pruning.keras_model.parts import variables_of
+from pruning.keras_model.weights import read_weights
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.gram import Gram
 from pruning.scoring.linear import MOST_GRAM_BYTES, Linear, linears, positions
 from pruning.scoring.observation import Measure, Sums, View, batch_size, unseen, views
 from pruning.scoring.offsets import Offsets
-from pruning.weights import read_weights
 
 
 @dataclass(frozen=True)

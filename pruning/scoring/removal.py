@@ -21,13 +21,13 @@ from pruning.criteria.base import Trials
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.rules.parts import variables_of
+from pruning.keras_model.parts import variables_of
+from pruning.keras_model.weights import read_weights
 from pruning.scoring.batched import BatchedTrials
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.masked import MaskedTrials
 from pruning.scoring.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
 from pruning.scoring.split import Split
-from pruning.weights import read_weights
 
 _MASKS = 16
 _CONSTANT_BYTES = 2**26

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.models import require_graph
 from pruning.graph.program import Program
+from pruning.keras_model.graph import pack_inputs
 from pruning.proof.masking import Mask, run
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.observation import View, batch_size, is_zeroed_in_tensors, views
@@ -111,7 +110,7 @@ def _without(
 ) -> list[Any]:
     """Return the outputs of a batch when only some channels of a group stay, shape `(num_channels,)`."""
     if tried.split is None:
-        inputs = keras.tree.pack_sequence_as(require_graph(graph.model)._inputs_struct, x)
+        inputs = pack_inputs(graph.model, x)
         mask = Mask.of(graph, graph.stays({tried.group.name: np.flatnonzero(stays)}))
         return [ops.convert_to_tensor(each, "float32") for each in run(graph.model, mask, inputs)]
     places = {(view.step, view.tensor): view for view in tried.split.seen or ()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pruning.graph.groups import ChannelGraph
-from pruning.rules.parts import variables_of
+from pruning.keras_model.parts import variables_of
 
 
 class Costs:

@@ -17,12 +17,12 @@ from scipy.interpolate import PchipInterpolator
 
 from pruning.errors import CriterionError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.keras_model.weights import read_weights
 from pruning.scoring.calibration import Calibration, OnShare
 from pruning.scoring.importance import Scoring
 from pruning.scoring.several import measure_sets
 from pruning.spec import PruningSpec, checked
 from pruning.training.data import Data
-from pruning.weights import read_weights
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)
 """Of a group's channels, that are removed to measure it."""

@@ -10,8 +10,9 @@ import numpy as np
 
 from pruning.errors import PlanError
 from pruning.graph.groups import ChannelGraph, Keep
+from pruning.keras_model.configs import Config
 from pruning.plan import PruningPlan
-from pruning.surgery.rebuild import Config, compile_like, rebuild
+from pruning.surgery.rebuild import compile_like, rebuild
 
 
 def apply_plan(model: keras.Model, plan: PruningPlan) -> keras.Model:

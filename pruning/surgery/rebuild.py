@@ -10,13 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.errors import ModelError, first_line
-from pruning.graph.models import functional_graph
-from pruning.rules.parts import PARTS, assemble, variables_of
-from pruning.surgery.optimizer_state import Pairs, Values, carry_exclusions, carry_over
-from pruning.weights import read_weights
+from pruning.errors import ModelError
+from pruning.keras_model.compiled import fresh_compile_arguments
+from pruning.keras_model.configs import Config, cannot_make, config_of, from_config
+from pruning.keras_model.graph import functional_graph, producer, run_graph, sequence, structures
+from pruning.keras_model.optimizer_state import Pairs, Values, carry_exclusions, carry_over
+from pruning.keras_model.parts import PARTS, assemble, layers_inside, variables_of
+from pruning.keras_model.weights import initialize_with, read_weights
 
-Config = dict[str, Any]
 Edit = Callable[[Any, Config], Config]
 """`(layer, config) -> config` of its copy; functions, initializers and the like are in it as objects."""
 Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -79,11 +80,10 @@ def rebuild(model: keras.Model, edit: Edit, change: Change, arguments: Arguments
             copies = _Copies(edit, arguments)
             copy = copies.of(model)
             for variable, value in copies.values(change):
-                variable._initializer = _Value(value)
-    except ValueError as error:
-        if "stateless scope" not in str(error):
-            raise
-        # Layers with states of their own, such as a stateful RNN, make variables that cannot wait.
+                initialize_with(variable, value)
+    except (ModelError, ValueError):
+        # Layers with states of their own, such as a stateful RNN, make variables that cannot wait. What is wrong
+        # with others is wrong again.
         copies = _Copies(edit, arguments)
         copy = copies.of(model)
         for variable, value in copies.values(change):
@@ -130,7 +130,7 @@ class _Copies:
             variables = _counterparts(original, copy)
             values = change(original, [read_weights(variable) for variable in variables_of(original)])
             if len(values) != len(variables):
-                raise _cannot_make(original, ValueError(_other_variables(original)))
+                raise cannot_make(original, ValueError(_other_variables(original)))
             yield from zip(variables, values, strict=True)
 
     def restore_flags(self) -> None:
@@ -151,48 +151,19 @@ class _Copies:
     def _make(self, operation: Any) -> Any:
         graph = functional_graph(operation)
         if graph is None:
-            config = self._edit(operation, _config(operation))
-            return self._assembled(operation, config) if type(operation) in PARTS else _from_config(operation, config)
+            config = self._edit(operation, config_of(operation))
+            return self._assembled(operation, config) if type(operation) in PARTS else from_config(operation, config)
         if isinstance(operation, keras.Sequential):
-            layers = [self.of(layer) for layer in operation._layers]
+            layers = [self.of(layer) for layer in sequence(operation)]
             return _construct(operation, layers, name=operation.name)
-        inputs = keras.tree.map_structure(
-            lambda tensor: self.of(tensor._keras_history.operation).output, operation._inputs_struct
-        )
-        outputs = operation._run_through_graph(inputs, operation_fn=self._call_of)
+        inputs = keras.tree.map_structure(lambda tensor: self.of(producer(tensor)).output, structures(operation)[0])
+        outputs = run_graph(operation, inputs, self._call_of)
         return _construct(operation, inputs, outputs, name=operation.name)
 
     def _assembled(self, wrapper: Any, config: Config) -> Any:
         copy, held = assemble(wrapper, config, self.of)
         self.by_id.update(held)
         return copy
-
-
-def _config(operation: Any) -> Config:
-    """Return the config with the layer's own functions and objects in place of their names.
-
-    A name may stand for something else in Keras, and a function of the user's for nothing at all.
-    """
-    try:
-        config = dict(operation.get_config())
-    except NotImplementedError as error:
-        raise _cannot_make(operation, error) from error
-    for key, value in config.items():
-        own = getattr(operation, key, None)
-        if isinstance(value, str | dict) and callable(own) and not isinstance(own, keras.Layer | type):
-            config[key] = own
-    return config
-
-
-def _from_config(operation: Any, config: Config) -> Any:
-    try:
-        if isinstance(operation, keras.layers.Lambda):
-            return type(operation)(**config)  # Its from_config would want to load code.
-        return type(operation).from_config(config)
-    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        if "stateless scope" in str(error):
-            raise
-        raise _cannot_make(operation, error) from error
 
 
 def _copy_assets(original: Any, copy: Any) -> None:
@@ -202,24 +173,14 @@ def _copy_assets(original: Any, copy: Any) -> None:
         try:
             copy.load_assets(directory)
         except AttributeError as error:  # A layer that weighs words by their frequency has no weights yet.
-            raise _cannot_make(original, error) from error
+            raise cannot_make(original, error) from error
 
 
 def _construct(model: Any, *arguments: Any, name: str) -> Any:
     try:
         return type(model)(*arguments, name=name)
     except TypeError as error:
-        raise _cannot_make(model, error) from error
-
-
-def _cannot_make(operation: Any, error: Exception) -> ModelError:
-    return ModelError(
-        f"The layer {operation.name!r} cannot be made anew from its own config.",
-        field="model",
-        received=f"{type(operation).__module__}.{type(operation).__name__}: {first_line(error)}",
-        expected="a layer for which type(layer).from_config(layer.get_config()) works",
-        hint="Give the class a get_config that returns all its constructor's arguments.",
-    )
+        raise cannot_make(model, error) from error
 
 
 def _counterparts(original: Any, copy: Any) -> list[Any]:
@@ -235,19 +196,9 @@ def _counterparts(original: Any, copy: Any) -> list[Any]:
 
 
 def _other_variables(layer: Any) -> str:
-    if any(getattr(held, "quantization_mode", None) for held in layer._flatten_layers(include_self=False)):
+    if any(getattr(held, "quantization_mode", None) for held in layers_inside(layer)):
         return "Keras cannot make a layer anew whose inner layers are quantised: prune first, then quantise"
     return "its copy has other variables"
-
-
-class _Value:
-    """Initial value of a variable, in the form of an initializer."""
-
-    def __init__(self, value: np.ndarray) -> None:
-        self._value = value
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        return keras.ops.convert_to_tensor(self._value, dtype=dtype)
 
 
 def compile_like(rebuilt: Rebuilt, model: keras.Model, change: Change) -> None:
@@ -272,44 +223,3 @@ def compile_like(rebuilt: Rebuilt, model: keras.Model, change: Change) -> None:
     pairs = rebuilt.variables
     carry_exclusions(model.optimizer, rebuilt.model.optimizer, pairs)
     carry_over(model.optimizer, rebuilt.model.optimizer, pairs, changed)
-
-
-def fresh_compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return what a model was compiled with; what has a state is made anew, all else is the same object.
-
-    Raises:
-        ModelError: A metric or the optimizer cannot be made anew from its own config.
-    """
-    arguments = dict(model._compile_config.config)
-    if isinstance(model.optimizer, keras.Optimizer):
-        # Not the name or object that was given to `compile`: a learning rate set since, and the loss scale that
-        # Keras adds, are the model's own optimizer's alone.
-        arguments["optimizer"] = model.optimizer
-    return fresh(arguments)
-
-
-def fresh(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments of `compile` in which what has a state is made anew."""
-    arguments = dict(arguments)
-    for name in ("metrics", "weighted_metrics"):
-        arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
-    if isinstance(arguments["optimizer"], keras.Optimizer):
-        arguments["optimizer"] = _fresh_optimizer(arguments["optimizer"])
-    return arguments
-
-
-def _fresh(metric: Any) -> Any:
-    if not isinstance(metric, keras.Metric):
-        return metric
-    return _from_config(metric, _config(metric))
-
-
-def _fresh_optimizer(optimizer: Any) -> Any:
-    config = dict(optimizer.get_config())
-    schedule = getattr(optimizer, "_learning_rate", None)
-    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        config["learning_rate"] = schedule
-    try:
-        return type(optimizer).from_config(config)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _cannot_make(optimizer, error) from error

@@ -12,10 +12,11 @@ import keras
 import numpy as np
 
 from pruning.errors import SpecError, first_line
-from pruning.graph.models import last_layer, outputs_by_name
+from pruning.keras_model.compiled import compiled_as, fresh, fresh_compile_arguments
+from pruning.keras_model.graph import last_layer, outputs_by_name
+from pruning.keras_model.optimizer_state import go_on, has_state
+from pruning.keras_model.parts import layers_inside
 from pruning.spec import TrainingSpec
-from pruning.surgery.optimizer_state import go_on, has_state
-from pruning.surgery.rebuild import fresh, fresh_compile_arguments
 from pruning.training.augmentation import moving_targets
 from pruning.training.data import Data
 from pruning.training.keras_names import (
@@ -141,13 +142,8 @@ class Compiling:
         """Let a model be saved for a while as if it were compiled for delivery; nothing is traced again."""
         stand_in = keras.Sequential()
         _compile(stand_in, self._arguments(for_delivery=True))
-        attributes = vars(model)  # What is set here Keras does not track.
-        own = attributes["_compile_config"]
-        attributes["_compile_config"] = stand_in._compile_config
-        try:
+        with compiled_as(model, stand_in):
             yield
-        finally:
-            attributes["_compile_config"] = own
 
     def sample_losses(self) -> Callable[[list[Any], list[Any]], Any]:
         """Return the loss of each sample by itself, as a function.
@@ -338,7 +334,7 @@ def _compile(model: keras.Model, arguments: dict[str, Any]) -> None:
 
 def _flags(model: keras.Model) -> list[bool]:
     """Return what a model trains; layers without weights to train may still have statistics."""
-    return [part.trainable for part in [*model._flatten_layers(), *model.variables]]
+    return [part.trainable for part in [model, *layers_inside(model), *model.variables]]
 
 
 def _optimizer_of(model: keras.Model) -> Any:

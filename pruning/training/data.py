@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pruning.errors import DataError
-from pruning.graph.models import inputs_by_name, outputs_by_name
+from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 
 PARTS = ("x_train", "y_train", "x_val", "y_val", "sample_weight_train")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from pruning.graph.models import functional_graph
-from pruning.rules.parts import parts_of
+from pruning.keras_model.graph import functional_graph
+from pruning.keras_model.parts import layers_inside, parts_of
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
     matched = [
         layer for path, layer in _layers(model.layers, "") if any(re.fullmatch(pattern, path) for pattern in patterns)
     ]
-    flags = [(each, each.trainable) for layer in matched for each in layer._flatten_layers()]
+    flags = [(each, each.trainable) for layer in matched for each in [layer, *layers_inside(layer)]]
     # A layer's flag sets those of all its variables.
     flags += [(variable, variable.trainable) for layer in matched for variable in layer.variables]
     for layer in matched:

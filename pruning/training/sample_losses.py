@@ -6,17 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras.src.losses.losses import LossFunctionWrapper
 
 from pruning.errors import SpecError
-from pruning.implicit_masks import mask_of
+from pruning.keras_model.compiled import loss_object
+from pruning.keras_model.masks import mask_of
 from pruning.training.keras_names import loss_name
-
-
-def loss_object(loss: Any) -> keras.Loss:
-    """Return a loss as an object, whether it is given by name, as a function or as one."""
-    loss = keras.losses.get(loss)
-    return loss if isinstance(loss, keras.Loss) else LossFunctionWrapper(loss)
 
 
 def sample_loss(loss: keras.Loss, target: Any, output: Any, mask: Any) -> Any:

@@ -15,7 +15,7 @@ from pruning.criteria.base import Channels, Trials
 from pruning.criteria.oracle_racing import OracleRacing
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import inputs_by_name, outputs_by_name
+from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs
 from pruning.scoring.calibration import Calibration

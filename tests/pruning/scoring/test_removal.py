@@ -17,8 +17,8 @@ from scipy.stats import spearmanr
 from pruning import PruningSpec, TrainingSpec, prune
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.models import inputs_by_name, outputs_by_name
 from pruning.graph.program import Program
+from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs
 from pruning.scoring.calibration import Calibration

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pruning import PruningSpec, Sensitivity, apply_plan, foresee, make_plan, prune, sensitivity
 from pruning.errors import CriterionError, DataError, SpecError
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.models import inputs_by_name, outputs_by_name
+from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 from pruning.pipeline import PruningResult
 from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.weights import read_weights
+from pruning.keras_model.weights import read_weights
 
 Values = dict[int, np.ndarray]
 """Id of a variable that is trained → a value of its shape: its own, or that of one of its slots."""
@@ -20,6 +20,17 @@ Pairs = Sequence[tuple[Any, Any]]
 def has_state(optimizer: Any) -> bool:
     """Tell whether an optimizer has taken a step; loading a compiled model builds one that has not."""
     return isinstance(optimizer, keras.Optimizer) and optimizer.built and int(optimizer.iterations) > 0
+
+
+def trained_variables(optimizer: keras.Optimizer) -> list[Any]:
+    """Return the variables that a built optimizer trains, in its order."""
+    return list(optimizer._trainable_variables)
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Make the variables of a model's optimizer for the layers that are trainable now, where they are not made yet."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 @contextmanager
@@ -74,7 +85,7 @@ def carry_over(
     if not has_state(source):
         return True
     counterparts = {id(variable): counterpart for variable, counterpart in pairs}
-    variables = list(source._trainable_variables)
+    variables = trained_variables(source)
     if not all(id(variable) in counterparts for variable in variables):
         return False
     parts = list(_parts(source))
@@ -90,7 +101,7 @@ def carry_over(
                 counters[name].assign(variable)
         for name, slots in _families(part).items():
             if name in families:
-                _carry_slots(slots, families[name], part._trainable_variables, change)
+                _carry_slots(slots, families[name], trained_variables(part), change)
     return True
 
 
@@ -163,14 +174,14 @@ def _families(part: Any) -> dict[str, list[Any]]:
         for name, value in vars(part).items()
         if isinstance(value, list)
         and name not in ("_variables", "_trainable_variables")
-        and len(value) == len(part._trainable_variables)
+        and len(value) == len(trained_variables(part))
         and all(slot is None or isinstance(slot, keras.Variable) for slot in value)
     }
 
 
 def _slots(part: Any) -> Iterator[tuple[Any, Any]]:
     for slots in _families(part).values():
-        yield from zip(slots, part._trainable_variables, strict=True)
+        yield from zip(slots, trained_variables(part), strict=True)
 
 
 def _is_like(slot: Any, owner: Any) -> bool:

@@ -1,12 +1,14 @@
-"""Keras's own record of a model's graph, read in one place."""
+"""The graph of a model: Keras's own record of it, and how it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
+from keras.src.models.functional import Functional as Functional
+from keras.src.models.functional import operation_fn
+from keras.src.models.functional import unpack_singleton as unpack_singleton
 
 from pruning.errors import ModelError
 
@@ -60,10 +62,69 @@ def call_nodes(graph: Functional) -> Iterator[Any]:
                 yield node
 
 
+def producer(tensor: Any) -> Any:
+    """Return the layer or operation whose call makes a symbolic tensor."""
+    return tensor._keras_history.operation
+
+
+def sequence(model: keras.Sequential) -> list[Any]:
+    """Return the layers of a Sequential model, the one for its input among them."""
+    return list(model._layers)
+
+
+def structures(model: Any) -> tuple[Any, Any]:
+    """Return the model's symbolic inputs and outputs as it takes and gives them: single ones, lists or dicts."""
+    graph = require_graph(model)
+    return graph._inputs_struct, graph._outputs_struct
+
+
+def pack_inputs(model: Any, values: Any) -> Any:
+    """Return values, in the order of the model's inputs, in the structure that the model takes."""
+    return keras.tree.pack_sequence_as(require_graph(model)._inputs_struct, values)
+
+
+def pack_outputs(model: Any, values: Any) -> Any:
+    """Return values, in the order of the model's outputs, in the structure that the model gives."""
+    return keras.tree.pack_sequence_as(require_graph(model)._outputs_struct, values)
+
+
+def standardize_inputs(graph: Functional, inputs: Any) -> list[Any]:
+    """Return inputs, given in the model's structure, as a list of tensors such as its layers expect."""
+    standardized: list[Any] = graph._standardize_inputs(inputs)
+    return standardized
+
+
+def run_graph(graph: Functional, tensors: Any, call_of: Callable[[Any], Callable[..., Any]]) -> Any:
+    """Run a graph with `call_of(operation)` in the place of each of its layers and operations."""
+    return graph._run_through_graph(tensors, operation_fn=call_of)
+
+
+def call_in_mode(operation: Any, *, training: bool) -> Callable[..., Any]:
+    """Return the call of a layer or operation, in training or inference mode where that is one of its arguments."""
+    call: Callable[..., Any] = operation_fn(operation, training=training)
+    return call
+
+
+def takes_training(layer: Any) -> bool:
+    """Tell whether a layer's call has the argument `training`."""
+    return bool(layer._call_has_training_arg)
+
+
+def takes_mask(operation: Any) -> bool:
+    """Tell whether the call of a layer or operation has the argument `mask`."""
+    return bool(getattr(operation, "_call_has_mask_arg", False))
+
+
+def built_shapes(model: Any) -> dict[str, Any] | None:
+    """Return the shapes that a model was built for, by the arguments of its call; `None` if it is not built."""
+    shapes: dict[str, Any] | None = getattr(model, "_build_shapes_dict", None)
+    return shapes if model.built and shapes else None
+
+
 def inputs_by_name(model: Any) -> dict[str, Any]:
     """Return the model's input tensors by the names of their input layers."""
     graph = require_graph(model)
-    names = _keys(graph._inputs_struct) or [tensor._keras_history.operation.name for tensor in graph.inputs]
+    names = _keys(graph._inputs_struct) or [producer(tensor).name for tensor in graph.inputs]
     return dict(zip(names, graph.inputs, strict=True))
 
 
@@ -89,6 +150,5 @@ def _keys(structure: Any) -> list[str] | None:
 
 def last_layer(tensor: Any) -> Any:
     """Return the layer that computes a tensor; inside a nested model, if that is what computes it."""
-    history = tensor._keras_history
-    graph = functional_graph(history.operation)
-    return history.operation if graph is None else last_layer(graph.outputs[history.tensor_index])
+    graph = functional_graph(producer(tensor))
+    return producer(tensor) if graph is None else last_layer(graph.outputs[tensor._keras_history.tensor_index])

@@ -28,6 +28,32 @@ def parts_of(layer: Any) -> list[Any]:
     return [part for attribute in attributes for part in keras.tree.flatten(getattr(layer, attribute))]
 
 
+def layers_inside(layer: Any) -> list[Any]:
+    """Return all layers inside a layer or model, at any depth, without itself."""
+    return list(layer._flatten_layers(include_self=False))
+
+
+class Projections(NamedTuple):
+    """The Dense layers of an attention layer."""
+
+    query: Any
+    key: Any
+    value: Any
+    output: Any
+    gate: Any | None
+
+
+def projections_of(layer: Any) -> Projections:
+    """Return the Dense layers of a `MultiHeadAttention` or `GroupQueryAttention`, where all are `EinsumDense`."""
+    return Projections(
+        layer._query_dense,
+        layer._key_dense,
+        layer._value_dense,
+        layer._output_dense,
+        getattr(layer, "_gate_dense", None),
+    )
+
+
 def weights_of(layer: Any) -> list[Any]:
     """Return the weights that are the layer's own, not those of a layer that it holds."""
     return _own(layer, getattr(layer, "weights", ()))
