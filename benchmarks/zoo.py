@@ -27,8 +27,8 @@ from rich.table import Table
 from benchmarks.apart import machine, measured_apart, tell, timed
 from benchmarks.architectures import page
 from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.counting.reach import reach
 from pruning.graph.groups import ChannelGraph
-from pruning.measure import reach
 from tests.zoo import architectures, build, randomise, smallest_size
 
 WAYS = {

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from pruning.counting.costs import Costs
+from pruning.counting.reach import reach
+from pruning.counting.rows import plan_layers
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.measure import plan_layers, reach
-from pruning.selection.costs import Costs
 
 
 class _Frozen(BaseModel):
@@ -89,7 +90,8 @@ def explain(model: keras.Model) -> Explanation:
     """
     graph = ChannelGraph(model)
     groups = {group.name: _explain_group(graph, group) for group in graph.groups}
-    rows = {row.path: row for row in plan_layers(graph, {})}
+    costs = Costs(graph)
+    rows = {row.path: row for row in plan_layers(graph, costs, {})}
     layers = []
     for path, layer in graph.records.layers.values():
         row = rows.get(path)
@@ -111,7 +113,6 @@ def explain(model: keras.Model) -> Explanation:
                 locked=graph.locked.get(path),
             )
         )
-    costs = Costs(graph)
     return Explanation(
         groups=tuple(groups.values()),
         layers=tuple(layers),

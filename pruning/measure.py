@@ -1,11 +1,9 @@
-"""Params, multiply-accumulates, file bytes and seconds for one call."""
+"""File bytes, and seconds for one call."""
 
 from __future__ import annotations
 
-import math
 import statistics
 import tempfile
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,82 +11,8 @@ from pathlib import Path
 import keras
 
 from pruning.export.latency import LEAST_CALLS, calls_of, seconds_in_turns
-from pruning.graph.groups import ChannelGraph, Keep
 from pruning.keras_model.optimizer_state import without_state
-from pruning.plan import LayerPlan
 from pruning.spec import Runtime
-
-
-def plan_layers(graph: ChannelGraph, keep: Keep, why: Mapping[str, str] | None = None) -> tuple[LayerPlan, ...]:
-    """Return one row for each layer that has weights, before and after a prune.
-
-    Args:
-        graph: The traced model.
-        keep: What stays of it.
-        why: Group → what decides how many of its channels stay.
-    """
-    before, after = graph.stays({}), graph.stays(keep)
-    params, macs = zip(*((graph.params(stays), graph.macs(stays)) for stays in (before, after)), strict=True)
-    rows = []
-    for path, layer in graph.records.layers.values():
-        if path not in params[0]:
-            continue
-        own = [axis for axis in graph.axes_of(layer) if axis.role != "in"]
-        locked = graph.locked.get(path)
-        groups = graph.groups_on(own[-1]) if own else ()
-        reasons = [locked or "", *((why or {}).get(group.name, "") for group in groups)]
-        rows.append(
-            LayerPlan(
-                path=path,
-                kind=type(layer).__name__,
-                channels_before=len(own[-1].labels) if own else None,
-                channels_after=int(after[own[-1].labels].sum()) if own else None,
-                params_before=params[0][path],
-                params_after=params[1][path],
-                macs_before=macs[0].get(path, 0),
-                macs_after=macs[1].get(path, 0),
-                locked=locked,
-                why="; ".join(dict.fromkeys(filter(None, reasons))),
-            )
-        )
-    return tuple(rows)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How much of a model pruning can reach.
-
-    Attributes:
-        num_params: Scalars in all kernels, the weights of at least two axes.
-        num_prunable: Scalars in those kernels that lose some of them when a channel of some group goes.
-        reasons: Path of each layer with a kernel that pruning cannot reach → why.
-    """
-
-    num_params: int
-    num_prunable: int
-    reasons: dict[str, str]
-
-    @property
-    def share(self) -> float:
-        """Prunable share of the parameters, 1 for a model without kernels."""
-        return self.num_prunable / self.num_params if self.num_params else 1.0
-
-
-def reach(graph: ChannelGraph) -> Reach:
-    """Measure how much of a model's convolution, dense and similar kernels lies in prunable groups."""
-    reasons = {}
-    num_params = num_prunable = 0
-    for path, layer in graph.records.layers.values():
-        within = {axis.variable_index for axis in graph.axes_of(layer) if graph.can_shrink(axis)}
-        for index, variable in enumerate(graph.counted_variables(layer)):
-            if not variable.is_weight or len(variable.shape) < 2:
-                continue
-            size = math.prod(variable.shape)
-            num_params += size
-            num_prunable += size if index in within else 0
-            if index not in within:
-                reasons[path] = graph.locked.get(path, "all that it reads and makes must stay")
-    return Reach(num_params, num_prunable, reasons)
 
 
 def file_size_bytes(model: keras.Model, *, optimizer: bool = False) -> int:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +13,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pruning.graph.trace import trace
-from pruning.keras_model.parts import VariableShape
 from pruning.rules.records import Labels, Records, WeightAxis
 
 Keep = Mapping[str, np.ndarray]
@@ -62,7 +57,6 @@ class ChannelGraph:
         self._class_of = _partition(self.records, self.channel_of, num_channels, self._reasons)
         self._axes_on = self._index()
         self._groups_on: dict[int, tuple[ChannelGroup, ...]] = {}  # Most axes share their labels with others.
-        self._last_shapes: tuple[bytes, dict[int, list[list[int]]]] = b"", {}
         self.groups: tuple[ChannelGroup, ...] = tuple(self._collect())
         self._position = np.full(num_channels, -1)
         self._group_of = np.zeros(num_channels, dtype=np.int64)  # 0: of no group
@@ -134,6 +128,10 @@ class ChannelGraph:
         """Channels of each group, in the order of `groups`, shape `(num_groups,)`."""
         return np.array([group.num_channels for group in self.groups], dtype=np.int64)
 
+    def widths_with(self, keep: Keep) -> np.ndarray:
+        """Return the channels of each group of which only some stay, shape `(num_groups,)`."""
+        return np.array([len(keep.get(group.name, group.channels)) for group in self.groups], dtype=np.int64)
+
     def groups_on(self, axis: WeightAxis) -> tuple[ChannelGroup, ...]:
         """Return the groups with channels on a weight axis, in the order of `groups`."""
         key = id(axis.labels)
@@ -177,37 +175,6 @@ class ChannelGraph:
         return wide
 
     @cached_property
-    def fingerprint(self) -> str:
-        """sha256 over layers, weight shapes and channel groups."""
-        layers = [
-            [path, type(layer).__name__, [known.shape for known in self.counted_variables(layer) if known.is_weight]]
-            for path, layer in self.records.layers.values()
-        ]
-        groups = [[group.name, list(group.layers), group.num_channels] for group in self.groups]
-        return hashlib.sha256(json.dumps([layers, groups]).encode()).hexdigest()
-
-    def counted_variables(self, layer: Any) -> list[VariableShape]:
-        """Return what is counted of a layer's own variables."""
-        return self.records.counted(layer)
-
-    def _shapes_with(self, stays: np.ndarray) -> dict[int, list[list[int]]]:
-        """Return id of each layer → the shapes of its variables; the last answer is remembered."""
-        key = stays.tobytes()
-        if self._last_shapes[0] != key:
-            shapes = {
-                id(layer): [list(known.shape) for known in self.counted_variables(layer)]
-                for _, layer in self.records.layers.values()
-            }
-            sizes: dict[int, int] = {}  # Most axes share their labels with others.
-            for axis in self.axes():
-                labels = axis.labels
-                if id(labels) not in sizes:
-                    sizes[id(labels)] = int(np.count_nonzero(stays[labels]))
-                shapes[id(axis.layer)][axis.variable_index][axis.axis] = sizes[id(labels)]
-            self._last_shapes = key, shapes
-        return self._last_shapes[1]
-
-    @cached_property
     def _axes_of(self) -> dict[int, list[WeightAxis]]:
         axes_of: dict[int, list[WeightAxis]] = {}
         for axis in self.axes():
@@ -217,31 +184,6 @@ class ChannelGraph:
     def axes_of(self, layer: Any) -> list[WeightAxis]:
         """Return the labelled weight axes of one layer."""
         return self._axes_of.get(id(layer), [])
-
-    def params(self, stays: np.ndarray) -> dict[str, int]:
-        """Count the scalars in each layer's weights when only these labels stay."""
-        counts: dict[str, int] = {}
-        all_shapes = self._shapes_with(stays)
-        for path, layer in self.records.layers.values():
-            are_weights = [known.is_weight for known in self.counted_variables(layer)]
-            if any(are_weights):
-                shapes = all_shapes[id(layer)]
-                counts[path] = sum(math.prod(shape) for shape in itertools.compress(shapes, are_weights))
-        return counts
-
-    def macs(self, stays: np.ndarray) -> dict[str, int | None]:
-        """Count each layer's multiply-accumulates for one sample when only these labels stay.
-
-        Counted are convolution and dense kernels; `None` where the spatial size is not known.
-        """
-        counts: dict[str, int | None] = {}
-        all_shapes = self._shapes_with(stays)
-        for used in self.records.multiplications:
-            path = self.records.layers[id(used.layer)][0]
-            size = math.prod(all_shapes[id(used.layer)][used.variable_index])
-            before = counts.get(path, 0)
-            counts[path] = None if used.positions is None or before is None else before + used.positions * size
-        return counts
 
 
 def _couple(records: Records) -> tuple[np.ndarray, int, dict[int, str]]:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pruning.errors import CheckpointError
+from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.weights import read_weights
 from pruning.recovery.snapshot import Snapshot
@@ -110,7 +111,7 @@ def _identity(setting: Setting) -> dict[str, Any]:
     return {
         "schema_version": _SCHEMA_VERSION,
         "versions": versions(),
-        "model": {"architecture": setting.graph.fingerprint, "weights": _digest(_weights(setting))},
+        "model": {"architecture": fingerprint(setting.graph), "weights": _digest(_weights(setting))},
         "pruning": json.loads(setting.spec.model_dump_json()),
         "training": json.loads(setting.training.model_dump_json()),
         "data": None if setting.data is None else _digest(_samples(setting)),

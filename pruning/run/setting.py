@@ -7,6 +7,7 @@ from functools import cached_property
 
 import keras
 
+from pruning.counting.costs import Costs
 from pruning.graph.groups import ChannelGraph
 from pruning.progress import OnProgress
 from pruning.recovery.budget import Budget
@@ -14,7 +15,6 @@ from pruning.recovery.fitting import Recovery
 from pruning.recovery.unlabelled import UnlabelledRecovery
 from pruning.run.trial import Trial
 from pruning.selection.bounds import check_patterns, require_prunable
-from pruning.selection.costs import Costs
 from pruning.selection.feasibility import require_reachable
 from pruning.selection.goals import Baseline, Stopwatch, measure_baseline
 from pruning.selection.iterations import Iterations

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pruning.counting.costs import Costs
 from pruning.errors import InfeasibleError
 from pruning.graph.groups import ChannelGraph
 from pruning.selection.bounds import bounds
-from pruning.selection.costs import Costs
 from pruning.selection.goals import Baseline, goals, limits
 from pruning.selection.ranking import turns
 from pruning.selection.room import Room

@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
+from pruning.counting.costs import Costs
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.optimizer_state import has_state
 from pruning.keras_model.weights import read_weights
 from pruning.measure import Latency, file_size_bytes, latency
-from pruning.selection.costs import Costs
 from pruning.selection.targets import Limit
 from pruning.spec import LatencyTarget, PruningSpec
 

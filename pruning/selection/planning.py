@@ -8,13 +8,14 @@ from typing import Any
 
 import keras
 
+from pruning.counting.costs import Costs
+from pruning.counting.rows import plan_layers
+from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, Keep
-from pruning.measure import plan_layers
 from pruning.plan import GroupPlan, PruningPlan
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring, needs_samples, require_samples
 from pruning.selection.bounds import Bounds, bounds, check_patterns, require_prunable
-from pruning.selection.costs import Costs
 from pruning.selection.feasibility import require_reachable
 from pruning.selection.goals import Baseline, FileBytes, Stopwatch, goals, limits, measure_baseline
 from pruning.selection.ranking import Ranking
@@ -148,7 +149,7 @@ def plan_prune(
         for bound, width in zip(bounded, solution.widths, strict=True)
         if width < bound.group.num_channels
     }
-    plan = describe(graph, keep, spec, _why(spec, bounded, solution))
+    plan = describe(graph, keep, spec, _why(spec, bounded, solution), costs)
     return Selection(
         plan, {bound.group.name: int(width) for bound, width in zip(bounded, solution.wanted, strict=True)}
     )
@@ -174,11 +175,17 @@ def _why(spec: PruningSpec, bounded: list[Bounds], solution: Solution) -> dict[s
     return reasons
 
 
-def describe(graph: ChannelGraph, keep: Keep, spec: PruningSpec, why: Mapping[str, str] | None = None) -> PruningPlan:
+def describe(
+    graph: ChannelGraph,
+    keep: Keep,
+    spec: PruningSpec,
+    why: Mapping[str, str] | None = None,
+    costs: Costs | None = None,
+) -> PruningPlan:
     """Write down which channels of a traced model stay, and what decided how many: `why`, by group."""
-    layers = plan_layers(graph, keep, why)
+    layers = plan_layers(graph, costs or Costs(graph), keep, why)
     return PruningPlan(
-        fingerprint=graph.fingerprint,
+        fingerprint=fingerprint(graph),
         criterion=str(spec.model_dump(include={"criterion"})["criterion"]),
         groups=tuple(
             GroupPlan(

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pruning.counting.costs import Costs
 from pruning.criteria import ScoreCriterion
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.scoring.importance import Scoring
 from pruning.selection.bounds import Bounds
-from pruning.selection.costs import Costs
 from pruning.selection.sensitivity import Sensitivity
 from pruning.spec import Normalisation, PruningSpec
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.interpolate import PchipInterpolator
 
 from pruning.errors import CriterionError, SpecError
+from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.keras_model.weights import read_weights
 from pruning.scoring.calibration import Calibration, OnShare
@@ -198,7 +199,7 @@ class Sensitivities:
     ) -> Sensitivity:
         """Return what `measure_sensitivity` does, measured if it was not yet for these weights and this criterion."""
         told = spec.model_dump(include={"criterion", "seed", "calibration_samples"})
-        digest = hashlib.sha256(f"{graph.fingerprint}{told}{names}".encode())
+        digest = hashlib.sha256(f"{fingerprint(graph)}{told}{names}".encode())
         for variable in graph.model.variables:
             digest.update(np.ascontiguousarray(read_weights(variable)).reshape(-1).view(np.uint8).data)
         key = digest.hexdigest()

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from pruning.errors import PlanError
+from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.keras_model.configs import Config
 from pruning.plan import PruningPlan
@@ -37,12 +38,12 @@ def kept_channels(graph: ChannelGraph, plan: PruningPlan) -> Keep:
     Raises:
         PlanError: The plan was made for another architecture.
     """
-    if plan.fingerprint != graph.fingerprint:
+    if plan.fingerprint != fingerprint(graph):
         raise PlanError(
             "The plan was made for another architecture.",
             field="plan",
             received=f"a plan for fingerprint {plan.fingerprint[:12]}…",
-            expected=f"a plan for fingerprint {graph.fingerprint[:12]}…",
+            expected=f"a plan for fingerprint {fingerprint(graph)[:12]}…",
             hint="Replay a plan on the model it was made for, or on one retrained from it.",
         )
     known = {group.name: group.num_channels for group in graph.groups}

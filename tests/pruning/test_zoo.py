@@ -13,8 +13,8 @@ import pytest
 from keras.src.applications import convnext, densenet, efficientnet, efficientnet_v2
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.counting.reach import reach
 from pruning.graph.groups import ChannelGraph
-from pruning.measure import reach
 from tests.zoo import build, randomise, smallest_size
 
 

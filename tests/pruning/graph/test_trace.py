@@ -11,9 +11,9 @@ import pytest
 from keras import layers, ops
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
+from pruning.counting.reach import reach
 from pruning.errors import ModelError
 from pruning.graph.groups import ChannelGraph
-from pruning.measure import reach
 from pruning.rules import RULES
 from pruning.rules.context import Context
 from tests.strategies import randomise

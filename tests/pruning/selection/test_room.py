@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 from pruning import PruningSpec, make_plan
+from pruning.counting.costs import Costs
 from pruning.errors import InfeasibleError, NothingToPruneError
 from pruning.graph.groups import ChannelGraph
 from pruning.selection.bounds import bounds
-from pruning.selection.costs import Costs
 from pruning.selection.room import Room
 from pruning.selection.targets import Limit, solve
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from keras import layers
 
 from pruning import PruningSpec, apply_plan, make_plan, prune, verify
+from pruning.counting.costs import Costs
 from pruning.errors import InfeasibleError, NothingToPruneError, SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.measure import file_size_bytes
 from pruning.selection.bounds import bounds
-from pruning.selection.costs import Costs
 from tests.pruning.models import residual
 from tests.strategies import models
 

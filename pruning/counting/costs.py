@@ -12,6 +12,9 @@ import numpy as np
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.parts import variables_of
 
+Term = tuple[tuple[int, ...], int]
+"""A variable: numbers of its labelled axes, alike ones having one number, and the product of its other axes."""
+
 
 class Costs:
     """Parameters, multiply-accumulates and weight bytes of one model, counted from labels.
@@ -28,7 +31,7 @@ class Costs:
     """
 
     def __init__(self, graph: ChannelGraph) -> None:
-        self.widths = np.array([group.num_channels for group in graph.groups], dtype=np.int64)
+        self.widths = graph.widths
         self._graph = graph
 
     @property
@@ -48,42 +51,79 @@ class Costs:
         """Count the multiply-accumulates for one sample, shape `(..., num_groups)` to `(...)`."""
         return self._tables.macs.total(self._tables.axis_sizes(widths))
 
+    def params_by_layer(self, widths: np.ndarray) -> dict[str, int]:
+        """Count the parameters of each layer that has weights, by its path.
+
+        Args:
+            widths: One width vector, shape `(num_groups,)`.
+        """
+        sizes = self._tables.axis_sizes(widths).tolist()
+        return {path: sum(_size(term, sizes) for term in terms) for path, terms in self._tables.weights.items()}
+
+    def macs_by_layer(self, widths: np.ndarray) -> dict[str, int | None]:
+        """Count the multiply-accumulates of each layer that makes some, by its path.
+
+        Args:
+            widths: One width vector, shape `(num_groups,)`.
+
+        Returns:
+            For one sample; `None` where the spatial size is not known.
+        """
+        sizes = self._tables.axis_sizes(widths).tolist()
+        counts: dict[str, int | None] = {}
+        for path, positions, term in self._tables.products:
+            before = counts.get(path, 0)
+            counts[path] = None if positions is None or before is None else before + positions * _size(term, sizes)
+        return counts
+
     def weight_bytes(self, widths: np.ndarray) -> np.ndarray:
         """Count the bytes of all variables, shape `(..., num_groups)` to `(...)`."""
         return self._tables.size_bytes.total(self._tables.axis_sizes(widths))
 
 
 class _Tables:
-    """What a count needs to know of the model; it is drawn up for plans that count, which not all do."""
+    """What a count needs to know of the model.
+
+    Attributes:
+        weights: Path of each layer that has weights → these.
+        products: Path of a layer, how often it multiplies, and with which variable, for each call of a kernel.
+        params: All weights.
+        size_bytes: All variables, in bytes.
+        macs: All products whose number is known.
+        uncounted: Path of a layer with another one, or `None`.
+    """
 
     def __init__(self, graph: ChannelGraph) -> None:
         # Column 0 is an axis of size one, for variables with fewer axes than others.
         self._columns: dict[bytes, int] = {}
         self._sizes = [np.append(np.ones(1, dtype=np.int64), np.zeros(len(graph.groups), dtype=np.int64))]
+        self.weights: dict[str, list[Term]] = {}
+        self.products: list[tuple[str, int | None, Term]] = []
         params: dict[tuple[int, ...], int] = {}
         size_bytes: dict[tuple[int, ...], int] = {}
         macs: dict[tuple[int, ...], int] = {}
-        found: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}
-        for _, layer in graph.records.layers.values():
+        found: dict[tuple[int, int], Term] = {}
+        for path, layer in graph.records.layers.values():
             variables = variables_of(layer)
-            for index, variable in enumerate(graph.counted_variables(layer)):
+            for index, variable in enumerate(graph.records.counted(layer)):
                 axes, rest = found[id(layer), index] = self._term(graph, layer, index, variable.shape)
                 size_bytes[axes] = size_bytes.get(axes, 0) + rest * _item_bytes(variables[index].dtype)
                 if variable.is_weight:
                     params[axes] = params.get(axes, 0) + rest
+                    self.weights.setdefault(path, []).append((axes, rest))
         self.uncounted: str | None = None
         for used in graph.records.multiplications:
             axes, rest = found[id(used.layer), used.variable_index]
+            path = graph.records.layers[id(used.layer)][0]
+            self.products.append((path, used.positions, (axes, rest)))
             if used.positions is None:
-                self.uncounted = graph.records.layers[id(used.layer)][0]
+                self.uncounted = path
             else:
                 macs[axes] = macs.get(axes, 0) + used.positions * rest
         self._matrix = np.stack(self._sizes)
         self.params, self.size_bytes, self.macs = _Terms(params), _Terms(size_bytes), _Terms(macs)
 
-    def _term(
-        self, graph: ChannelGraph, layer: Any, variable_index: int, shape: tuple[int, ...]
-    ) -> tuple[tuple[int, ...], int]:
+    def _term(self, graph: ChannelGraph, layer: Any, variable_index: int, shape: tuple[int, ...]) -> Term:
         """Return the columns of a variable's labelled axes, and the product of its other axes."""
         labelled = {axis.axis: axis for axis in graph.axes_of(layer) if axis.variable_index == variable_index}
         columns = []
@@ -104,6 +144,11 @@ def _item_bytes(dtype: Any) -> int:
     """Return the bytes of one entry from the number of bits in a name such as `bfloat16`."""
     bits = re.search(r"\d+", str(dtype))
     return 1 if bits is None else max(1, int(bits.group()) // 8)
+
+
+def _size(term: Term, sizes: list[int]) -> int:
+    axes, rest = term
+    return rest * math.prod(sizes[axis] for axis in axes)
 
 
 class _Terms:
