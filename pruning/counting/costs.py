@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.parts import variables_of
+from pruning.rules.records import Labels
 
 Term = tuple[tuple[int, ...], int]
 """A variable: numbers of its labelled axes, alike ones having one number, and the product of its other axes."""
@@ -37,7 +39,8 @@ class Costs:
     @property
     def uncounted(self) -> str | None:
         """Path of a layer whose multiply-accumulates cannot be counted, or `None`."""
-        return self._tables.uncounted
+        unknown = (path for path, positions, _ in self._tables.products if positions is None)
+        return next(unknown, None)
 
     @cached_property
     def _tables(self) -> _Tables:
@@ -87,53 +90,68 @@ class _Tables:
     Attributes:
         weights: Path of each layer that has weights → these.
         products: Path of a layer, how often it multiplies, and with which variable, for each call of a kernel.
-        params: All weights.
-        size_bytes: All variables, in bytes.
-        macs: All products whose number is known.
-        uncounted: Path of a layer with another one, or `None`.
     """
 
     def __init__(self, graph: ChannelGraph) -> None:
+        self._graph = graph
         # Column 0 is an axis of size one, for variables with fewer axes than others.
-        self._columns: dict[bytes, int] = {}
         self._sizes = [np.append(np.ones(1, dtype=np.int64), np.zeros(len(graph.groups), dtype=np.int64))]
-        self.weights: dict[str, list[Term]] = {}
-        self.products: list[tuple[str, int | None, Term]] = []
-        params: dict[tuple[int, ...], int] = {}
-        size_bytes: dict[tuple[int, ...], int] = {}
-        macs: dict[tuple[int, ...], int] = {}
-        found: dict[tuple[int, int], Term] = {}
-        for path, layer in graph.records.layers.values():
-            variables = variables_of(layer)
-            for index, variable in enumerate(graph.records.counted(layer)):
-                axes, rest = found[id(layer), index] = self._term(graph, layer, index, variable.shape)
-                size_bytes[axes] = size_bytes.get(axes, 0) + rest * _item_bytes(variables[index].dtype)
-                if variable.is_weight:
-                    params[axes] = params.get(axes, 0) + rest
-                    self.weights.setdefault(path, []).append((axes, rest))
-        self.uncounted: str | None = None
-        for used in graph.records.multiplications:
-            axes, rest = found[id(used.layer), used.variable_index]
-            path = graph.records.layers[id(used.layer)][0]
-            self.products.append((path, used.positions, (axes, rest)))
-            if used.positions is None:
-                self.uncounted = path
-            else:
-                macs[axes] = macs.get(axes, 0) + used.positions * rest
+        self._columns: dict[bytes, int] = {}
+        self._column_of: dict[int, int] = {}  # Most axes share their labels with others.
+        self._terms = {
+            id(layer): self._terms_of(layer)
+            for _, layer in graph.records.layers.values()
+            if graph.records.counted(layer)
+        }
         self._matrix = np.stack(self._sizes)
-        self.params, self.size_bytes, self.macs = _Terms(params), _Terms(size_bytes), _Terms(macs)
+        self.weights: dict[str, list[Term]] = {}
+        for path, layer in graph.records.layers.values():
+            counted = zip(graph.records.counted(layer), self._terms.get(id(layer), ()), strict=True)
+            if terms := [term for variable, term in counted if variable.is_weight]:
+                self.weights[path] = terms
+        self.products: list[tuple[str, int | None, Term]] = [
+            (graph.records.layers[id(used.layer)][0], used.positions, self._terms[id(used.layer)][used.variable_index])
+            for used in graph.records.multiplications
+        ]
 
-    def _term(self, graph: ChannelGraph, layer: Any, variable_index: int, shape: tuple[int, ...]) -> Term:
-        """Return the columns of a variable's labelled axes, and the product of its other axes."""
-        labelled = {axis.axis: axis for axis in graph.axes_of(layer) if axis.variable_index == variable_index}
-        columns = []
-        for axis in labelled.values():
-            key = axis.labels.tobytes()
+    @cached_property
+    def params(self) -> _Sum:
+        """All weights."""
+        return _Sum(term for terms in self.weights.values() for term in terms)
+
+    @cached_property
+    def macs(self) -> _Sum:
+        """All products whose number is known."""
+        known = [(positions, term) for _, positions, term in self.products if positions is not None]
+        return _Sum((axes, positions * rest) for positions, (axes, rest) in known)
+
+    @cached_property
+    def size_bytes(self) -> _Sum:
+        """All variables, in bytes."""
+        return _Sum(
+            (axes, rest * _item_bytes(variable.dtype))
+            for _, layer in self._graph.records.layers.values()
+            for variable, (axes, rest) in zip(variables_of(layer), self._terms.get(id(layer), ()), strict=True)
+        )
+
+    def _terms_of(self, layer: Any) -> list[Term]:
+        shapes = [variable.shape for variable in self._graph.records.counted(layer)]
+        labelled: list[dict[int, int]] = [{} for _ in shapes]
+        for axis in self._graph.axes_of(layer):
+            labelled[axis.variable_index][axis.axis] = self._column(axis.labels)
+        return [
+            (tuple(sorted(columns.values())), math.prod(size for axis, size in enumerate(shape) if axis not in columns))
+            for shape, columns in zip(shapes, labelled, strict=True)
+        ]
+
+    def _column(self, labels: Labels) -> int:
+        if id(labels) not in self._column_of:
+            key = labels.tobytes()
             if key not in self._columns:
                 self._columns[key] = len(self._sizes)
-                self._sizes.append(graph.multiplicities(axis.labels))
-            columns.append(self._columns[key])
-        return tuple(sorted(columns)), math.prod(size for axis, size in enumerate(shape) if axis not in labelled)
+                self._sizes.append(self._graph.multiplicities(labels))
+            self._column_of[id(labels)] = self._columns[key]
+        return self._column_of[id(labels)]
 
     def axis_sizes(self, widths: np.ndarray) -> np.ndarray:
         sizes: np.ndarray = self._matrix[:, 0] + widths @ self._matrix[:, 1:].T
@@ -151,14 +169,17 @@ def _size(term: Term, sizes: list[int]) -> int:
     return rest * math.prod(sizes[axis] for axis in axes)
 
 
-class _Terms:
-    """A sum of coefficients times products of axis sizes."""
+class _Sum:
+    """A sum of coefficients times products of axis sizes; terms whose axes are alike become one."""
 
-    def __init__(self, terms: dict[tuple[int, ...], int]) -> None:
-        rank = max((len(axes) for axes in terms), default=0)
-        self._columns = np.array([axes + (0,) * (rank - len(axes)) for axes in terms], dtype=np.int64)
-        self._columns = self._columns.reshape(len(terms), rank)
-        self._coefficients = np.fromiter(terms.values(), dtype=np.int64, count=len(terms))
+    def __init__(self, terms: Iterable[Term]) -> None:
+        coefficients: dict[tuple[int, ...], int] = {}
+        for axes, coefficient in terms:
+            coefficients[axes] = coefficients.get(axes, 0) + coefficient
+        rank = max((len(axes) for axes in coefficients), default=0)
+        self._columns = np.array([axes + (0,) * (rank - len(axes)) for axes in coefficients], dtype=np.int64)
+        self._columns = self._columns.reshape(len(coefficients), rank)
+        self._coefficients = np.fromiter(coefficients.values(), dtype=np.int64, count=len(coefficients))
 
     def total(self, sizes: np.ndarray) -> np.ndarray:
         products = np.ones((*sizes.shape[:-1], len(self._coefficients)), dtype=np.int64)
