@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 
-from pruning.rules.context import Context, LockedError, channel_axis, single
+from pruning.keras_model.operations import StochasticDepth
+from pruning.rules.context import Context, LockedError, Rule, channel_axis, single
 from pruning.rules.normalization import axes_of, cut_along
 from pruning.rules.records import Labels, Shape, Tensor
 
@@ -114,3 +116,27 @@ def softmax(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     if axis in axes_of(layer.axis, len(tensor.shape)):
         context.read(0, tensor, axis)
     return [tensor.labels]
+
+
+ROWS: dict[type, Rule] = {
+    layers.Activation: activation,
+    layers.ELU: elementwise,
+    layers.LeakyReLU: elementwise,
+    layers.PReLU: prelu,
+    layers.ReLU: elementwise,
+    layers.Softmax: softmax,
+    layers.Identity: elementwise,
+    layers.ActivityRegularization: elementwise,
+    layers.Rescaling: rescaling,
+    layers.Dropout: dropout,
+    layers.AlphaDropout: dropout,
+    layers.GaussianDropout: elementwise,
+    layers.GaussianNoise: elementwise,
+    layers.SpatialDropout1D: elementwise,
+    layers.SpatialDropout2D: elementwise,
+    layers.SpatialDropout3D: elementwise,
+    StochasticDepth: elementwise,
+    layers.RandomBrightness: elementwise,
+    layers.RandomContrast: elementwise,
+    layers.Masking: masking,
+}

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from keras import layers
 
 from pruning.keras_model.parts import projections_of
-from pruning.rules.context import Context, LockedError, spread
+from pruning.rules.context import Context, LockedError, Rule, spread
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
@@ -135,3 +136,11 @@ def _labels(context: Context, heads: Labels, outgoing: Labels, rank: int, output
         return [*labels, spread(heads, 0, len(outputs[1]))]
     context.fix(heads, f"{context.path} gives its scores away")
     return [*labels, np.zeros((1,) * len(outputs[1]), dtype=np.int64)]
+
+
+ROWS: dict[type, Rule] = {
+    layers.MultiHeadAttention: multi_head_attention,
+    layers.GroupQueryAttention: grouped_query_attention,
+    layers.Attention: attention,
+    layers.AdditiveAttention: attention,
+}

@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 
-from pruning.rules.context import Context, LockedError
+from pruning.keras_model.operations import arrays
+from pruning.rules.context import Context, LockedError, Rule
 from pruning.rules.normalization import axes_of, cut_along
 from pruning.rules.records import Labels, Shape, Tensor
 
@@ -136,3 +138,11 @@ def _cut(context: Context, constant: Constant, term: str, along: dict[str, Label
     context.argument(constant.key, cut_along(held[0]), along[term[held[0]]])
     for axis in held[1:]:
         context.fix(along[term[axis]], f"a constant of {context.path} has channels along two axes")
+
+
+ROWS: dict[type, Rule] = {
+    layers.Dot: dot_layer,
+    arrays.Einsum: einsum,
+    arrays.Matmul: matmul,
+    arrays.Dot: dot,
+}

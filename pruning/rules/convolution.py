@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from keras import layers
 
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, channel_axis, single, spatial, spread
+from pruning.rules.context import Context, Rule, channel_axis, single, spatial, spread
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
@@ -82,3 +83,17 @@ def _produce(context: Context, layer: Any, kernel: Any, axis: int, outgoing: Lab
     context.weight(layer.bias, 0, outgoing, "through")
     context.width("filters", outgoing)
     require_channelwise(context, layer.activation, outgoing)
+
+
+ROWS: dict[type, Rule] = {
+    layers.Conv1D: convolution,
+    layers.Conv2D: convolution,
+    layers.Conv3D: convolution,
+    layers.Conv1DTranspose: transposed_convolution,
+    layers.Conv2DTranspose: transposed_convolution,
+    layers.Conv3DTranspose: transposed_convolution,
+    layers.DepthwiseConv1D: depthwise_convolution,
+    layers.DepthwiseConv2D: depthwise_convolution,
+    layers.SeparableConv1D: separable_convolution,
+    layers.SeparableConv2D: separable_convolution,
+}

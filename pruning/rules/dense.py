@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras import layers
+
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, single, spread
+from pruning.rules.context import Context, Rule, single, spread
 from pruning.rules.quantised import measures_inputs, stored
 from pruning.rules.records import Labels, Shape, Tensor
 
@@ -26,3 +28,8 @@ def dense(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shap
     context.multiply(kernel, tensor.shape[:-1])
     require_channelwise(context, layer.activation, outgoing)
     return [spread(outgoing, rank - 1, rank)]
+
+
+ROWS: dict[type, Rule] = {
+    layers.Dense: dense,
+}

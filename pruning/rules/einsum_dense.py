@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 import numpy as np
+from keras import layers
 
 from pruning.keras_model.weights import stored_kernel
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, LockedError, single, spread
+from pruning.rules.context import Context, LockedError, Rule, single, spread
 from pruning.rules.quantised import measures_inputs, stored
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
@@ -115,3 +116,8 @@ class Equation:
             raise LockedError("its ellipsis stands for less than the batch axis")
         hidden = [str(index) for index in range(under)]
         return {letter: axis for axis, letter in enumerate([*hidden, *letters] if left else [*letters, *hidden])}
+
+
+ROWS: dict[type, Rule] = {
+    layers.EinsumDense: einsum_dense,
+}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pruning.rules.context import Context, single, spread
+from keras import layers
+
+from pruning.rules.context import Context, Rule, single, spread
 from pruning.rules.quantised import stored
 from pruning.rules.records import Labels, Shape, Tensor
 
@@ -19,3 +21,8 @@ def embedding(context: Context, layer: Any, inputs: list[Tensor], outputs: list[
     context.width("output_dim", outgoing)
     rank = len(outputs[0])
     return [spread(outgoing, rank - 1, rank)]
+
+
+ROWS: dict[type, Rule] = {
+    layers.Embedding: embedding,
+}

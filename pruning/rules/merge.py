@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from keras import layers
 
-from pruning.rules.context import Context
+from pruning.keras_model.operations import CustomScaleLayer
+from pruning.rules.context import Context, Rule
 from pruning.rules.records import Labels, Shape, Tensor
 
 
@@ -37,3 +39,14 @@ def _broadcast_over_channels(context: Context, tensor: Tensor, inputs: list[Tens
             context.fix(tensor.labels, f"broadcast over all channels in {context.path}")
             return True
     return False
+
+
+ROWS: dict[type, Rule] = {
+    layers.Add: merge,
+    layers.Subtract: merge,
+    layers.Multiply: merge,
+    layers.Average: merge,
+    layers.Maximum: merge,
+    layers.Minimum: merge,
+    CustomScaleLayer: merge,
+}

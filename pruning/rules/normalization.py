@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 
-from pruning.rules.context import Context, LockedError, single, spread
+from pruning.keras_model.operations import LayerScale
+from pruning.rules.context import Context, LockedError, Rule, single, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
@@ -133,3 +135,14 @@ def _lay(context: Context, variable: Any, axes: Sequence[int], tensor: Tensor) -
         context.weight(variable, axes.index(axis), context.along(tensor, axis), "through")
     elif variable is not None:
         context.same_for_all_channels(variable)
+
+
+ROWS: dict[type, Rule] = {
+    layers.BatchNormalization: batch_normalization,
+    layers.LayerNormalization: layer_normalization,
+    layers.GroupNormalization: group_normalization,
+    layers.RMSNormalization: rms_normalization,
+    layers.UnitNormalization: unit_normalization,
+    layers.Normalization: normalization,
+    LayerScale: layer_scale,
+}

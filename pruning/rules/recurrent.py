@@ -10,9 +10,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 
 from pruning.rules.activation import require_channelwise
-from pruning.rules.context import Context, channel_axis, spatial, spread
+from pruning.rules.context import Context, Rule, channel_axis, spatial, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
@@ -111,3 +112,18 @@ def _outputs(
 def _output_size(cell: Any) -> int:
     size = getattr(cell, "output_size", None)
     return int(keras.tree.flatten(cell.state_size)[0] if size is None else size)
+
+
+ROWS: dict[type, Rule] = {
+    layers.SimpleRNN: recurrent,
+    layers.GRU: recurrent,
+    layers.LSTM: recurrent,
+    layers.ConvLSTM1D: recurrent_convolution,
+    layers.ConvLSTM2D: recurrent_convolution,
+    layers.ConvLSTM3D: recurrent_convolution,
+    layers.RNN: rnn,
+    layers.SimpleRNNCell: cell,
+    layers.GRUCell: cell,
+    layers.LSTMCell: cell,
+    layers.StackedRNNCells: stacked_cells,
+}

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from keras import layers
 
-from pruning.rules.context import Context, LockedError, channel_axis, single, spread
+from pruning.keras_model.operations import arrays
+from pruning.rules.context import Context, LockedError, Rule, channel_axis, single, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
@@ -139,3 +141,13 @@ def _block_from_the_right(source: Shape, target: Shape, axis: int) -> tuple[rang
             return (range(starts[0], ends[0]), range(starts[1], ends[1])) if products[0] is not None else None
         ends = starts
     return None
+
+
+ROWS: dict[type, Rule] = {
+    layers.Flatten: flatten,
+    layers.Reshape: reshape,
+    layers.Permute: permute,
+    layers.RepeatVector: repeat_vector,
+    layers.Concatenate: concatenate,
+    arrays.Concatenate: concatenate,
+}

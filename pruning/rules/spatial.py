@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pruning.rules.context import Context, channel_axis, single, spread
+from keras import layers
+
+from pruning.keras_model.operations import image, nn
+from pruning.rules.context import Context, Rule, channel_axis, single, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
@@ -22,3 +25,44 @@ def global_pooling(context: Context, layer: Any, inputs: list[Tensor], outputs: 
     labels = context.along(tensor, channel_axis(layer, len(tensor.shape)))
     rank = len(outputs[0])
     return [spread(labels, channel_axis(layer, rank), rank)]
+
+
+ROWS: dict[type, Rule] = {
+    layers.AveragePooling1D: spatial_window,
+    layers.AveragePooling2D: spatial_window,
+    layers.AveragePooling3D: spatial_window,
+    layers.MaxPooling1D: spatial_window,
+    layers.MaxPooling2D: spatial_window,
+    layers.MaxPooling3D: spatial_window,
+    layers.GlobalAveragePooling1D: global_pooling,
+    layers.GlobalAveragePooling2D: global_pooling,
+    layers.GlobalAveragePooling3D: global_pooling,
+    layers.GlobalMaxPooling1D: global_pooling,
+    layers.GlobalMaxPooling2D: global_pooling,
+    layers.GlobalMaxPooling3D: global_pooling,
+    layers.ZeroPadding1D: spatial_window,
+    layers.ZeroPadding2D: spatial_window,
+    layers.ZeroPadding3D: spatial_window,
+    layers.Cropping1D: spatial_window,
+    layers.Cropping2D: spatial_window,
+    layers.Cropping3D: spatial_window,
+    layers.UpSampling1D: spatial_window,
+    layers.UpSampling2D: spatial_window,
+    layers.UpSampling3D: spatial_window,
+    layers.AdaptiveAveragePooling1D: spatial_window,
+    layers.AdaptiveAveragePooling2D: spatial_window,
+    layers.AdaptiveAveragePooling3D: spatial_window,
+    layers.AdaptiveMaxPooling1D: spatial_window,
+    layers.AdaptiveMaxPooling2D: spatial_window,
+    layers.AdaptiveMaxPooling3D: spatial_window,
+    layers.Resizing: spatial_window,
+    layers.CenterCrop: spatial_window,
+    layers.RandomCrop: spatial_window,
+    layers.RandomFlip: spatial_window,
+    layers.RandomRotation: spatial_window,
+    layers.RandomTranslation: spatial_window,
+    layers.RandomZoom: spatial_window,
+    nn.AveragePool: spatial_window,
+    nn.MaxPool: spatial_window,
+    image.Resize: spatial_window,
+}

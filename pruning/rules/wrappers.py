@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from keras import layers
 
-from pruning.rules.context import Context, LockedError, single, spread
+from pruning.rules.context import Context, LockedError, Rule, single, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
@@ -60,3 +61,10 @@ def bidirectional(context: Context, layer: Any, inputs: list[Tensor], outputs: l
         context.tie(first.labels, second.labels)
         merged = [first.labels]
     return [*merged, *(state.labels for state in (*first_states, *second_states))]
+
+
+ROWS: dict[type, Rule] = {
+    layers.TimeDistributed: time_distributed,
+    layers.Bidirectional: bidirectional,
+    layers.SpectralNormalization: spectral_normalization,
+}
