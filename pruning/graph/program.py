@@ -19,7 +19,7 @@ from pruning.keras_model.graph import (
     standardize_inputs,
 )
 from pruning.keras_model.masks import mask_of, with_mask
-from pruning.rules.context import Call
+from pruning.rules.call import Call
 
 Watch = Callable[[int, dict[int, Any]], dict[int, Any]]
 """`(index of the step, number → tensor for each that goes into it) -> those of them that others take the place of`."""

@@ -13,7 +13,8 @@ from pruning.errors import ModelError
 from pruning.keras_model.graph import call_nodes, fits, functional_graph, producer, require_graph
 from pruning.keras_model.parts import weights_of
 from pruning.rules import RULES
-from pruning.rules.context import Call, Context, LockedError
+from pruning.rules.call import Call
+from pruning.rules.context import Context, LockedError, Said
 from pruning.rules.records import Labels, Place, Records, Shape, Tensor
 
 _TOP = Call()
@@ -79,11 +80,11 @@ def _call(
         return _call(records, part, inputs, shapes, f"{path}/{part.name}", Call(times=times, held=True))
 
     context = Context(records, operation, path, call, trace_held)
-    labels = _ask(context, operation, inputs, shapes)
+    labels = _ask(context, operation, inputs, shapes, call)
     if call.held:
         return [Tensor(*pair) for pair in zip(labels, shapes, strict=True)]
     number = records.calls[id(operation)] = records.calls.get(id(operation), -1) + 1
-    context.write_places(number, inputs)
+    _write_places(records, operation, number, context.said, inputs)
     origin = _origin(operation, number, inputs, shapes)
     return [Tensor(*pair, origin) for pair in zip(labels, shapes, strict=True)]
 
@@ -156,14 +157,13 @@ def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> N
                 context.width("batch_shape", context.along(tensor, axis), index=axis + 1)
 
 
-def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape]) -> list[Labels]:
+def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape], call: Call) -> list[Labels]:
     rule = RULES.get(type(operation))
     try:
         if rule is None:
             raise LockedError(f"there is no rule for {type(operation).__module__}.{type(operation).__name__}")
         labels = rule(context, operation, inputs, shapes)
-        context.require_all_weights_known()
-        context.require_all_arguments_known()
+        _require_all_known(context.said, operation, call)
         _check_labels(context, labels, shapes)
     except LockedError as locked:
         reason = f"{context.path}: {locked}"
@@ -172,6 +172,32 @@ def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Sh
             context.fix(touched, reason)
         return [np.zeros((1,) * len(shape), dtype=np.int64) for shape in shapes]
     return labels
+
+
+def _require_all_known(said: Said, layer: Any, call: Call) -> None:
+    """Check that a rule spoke of every weight of the layer, and of every argument that is an array.
+
+    Raises:
+        LockedError: It did not: it would have to be cut with the channels, or its rule is of an older layer.
+    """
+    for weight in weights_of(layer):
+        if said.index_of[id(weight)] not in said.variables:
+            raise LockedError(f"its rule does not know the weight {weight.path}")
+    if any(key not in said.arguments for key in call.arrays):
+        raise LockedError("one of its arguments is a constant array, which would have to be cut with the channels")
+
+
+def _write_places(records: Records, layer: Any, call: int, said: Said, inputs: list[Tensor]) -> None:
+    """Write down where a call reads channels: along which axes of its inputs, if its weights read any.
+
+    Where it looks at all channels at once goes into a list of its own.
+    """
+    for tensor, index, axis, labels in said.looked_at:
+        records.looks.append(Place(layer, call, index, axis, labels, tensor.origin))
+    for tensor, axis, labels in said.followed if said.reads_weights else ():
+        for position, each in enumerate(inputs):
+            if each is tensor:
+                records.places.append(Place(layer, call, position, axis, labels, tensor.origin))
 
 
 def _check_labels(context: Context, labels: Any, shapes: list[Shape]) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import keras
 import numpy as np
 
-from pruning.keras_model.parts import variables_of, weights_of
+from pruning.keras_model.parts import variables_of
+from pruning.rules.call import Call
 from pruning.rules.records import (
     Follow,
     Follower,
     Labels,
     Multiplications,
-    Place,
     Read,
     Records,
     Role,
@@ -33,42 +31,25 @@ class LockedError(Exception):
     """Raised by a rule that cannot follow a layer's channels; the tracer locks them and keeps the reason."""
 
 
-@dataclass(frozen=True)
-class Call:
-    """How a layer is called.
+class Said:
+    """What a rule has said of one call, apart from what is in the records, for the tracer.
 
     Attributes:
-        args: Arguments by position, with Keras's symbolic tensors in them.
-        kwargs: Arguments by name.
-        traced: Returns the traced tensor of a symbolic one.
-        times: How often the call is made for one sample; `None` if that is not known.
-        held: Whether another layer makes the call, so that it is no node of the graph.
+        index_of: Id of each of the layer's own variables → position in `variables_of(layer)`.
+        variables: Positions of those that were spoken of.
+        arguments: Positions or names of the arguments that are known.
+        followed: Tensors, the axis along which their channels were followed, and the labels there.
+        looked_at: Inputs all of whose channels are looked at: tensor, number, axis, labels.
+        reads_weights: Whether some weight reads channels.
     """
 
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    traced: Callable[[Any], Tensor] = lambda symbol: symbol
-    times: int | None = 1
-    held: bool = False
-
-    @cached_property
-    def masks(self) -> list[Any]:
-        """The tensors that only say which entries count; most of them are put there by Keras itself."""
-        named = [value for name, value in self.kwargs.items() if name == "mask" or name.endswith("_mask")]
-        if not named:
-            return []
-        return [tensor for tensor in keras.tree.flatten(named) if isinstance(tensor, keras.KerasTensor)]
-
-    @cached_property
-    def tensors(self) -> list[tuple[int, Any]]:
-        """Position among the flattened arguments and tensor, for each tensor of the graph that is no mask."""
-        masks = {id(mask) for mask in self.masks}
-        flat = enumerate(keras.tree.flatten((self.args, self.kwargs)))
-        return [
-            (position, value)
-            for position, value in flat
-            if isinstance(value, keras.KerasTensor) and id(value) not in masks
-        ]
+    def __init__(self, layer: Any) -> None:
+        self.index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
+        self.variables: set[int] = set()
+        self.arguments: set[str | int] = set()
+        self.followed: list[tuple[Tensor, int, Labels]] = []
+        self.looked_at: list[tuple[Tensor, int, int, Labels]] = []
+        self.reads_weights = False
 
 
 TraceHeld = Callable[[Any, list[Tensor], list[Shape], int | None], list[Tensor]]
@@ -84,6 +65,12 @@ class Context:
         path: Its path in the model, for reasons and plans.
         call: How it is called.
         trace_held: Traces the call of a layer that this layer holds.
+
+    Attributes:
+        layer: As given.
+        path: As given.
+        arguments: Of the call, by position or name.
+        said: What was said so far.
     """
 
     def __init__(
@@ -95,17 +82,12 @@ class Context:
         trace_held: TraceHeld | None = None,
     ) -> None:
         self._records = records
-        self._index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
-        self._spoken_of: set[int] = set()
-        self._followed: list[tuple[Tensor, int, Labels]] = []
-        self._looked_at: list[tuple[Tensor, int, int, Labels]] = []
-        self._weights_read = False
         self._call = call or Call()
         self._trace_held = trace_held
+        self.said = Said(layer)
         self.layer = layer
         self.path = path
-        self.arguments: dict[str | int, Any] = dict(enumerate(self._call.args)) | dict(self._call.kwargs)
-        self._known_arguments: set[str | int] = set()
+        self.arguments = self._call.arguments
 
     def named(self) -> dict[str, Any]:
         """Return the arguments of the call by name, as far as given, with a `Tensor` for each of the graph's."""
@@ -162,8 +144,8 @@ class Context:
     def lock(self, reason: str) -> None:
         """Say why the layer itself cannot be followed."""
         self._records.locked.setdefault(self.path, reason)
-        self._followed.clear()
-        self._looked_at.clear()
+        self.said.followed.clear()
+        self.said.looked_at.clear()
 
     def span(self, labels: Labels) -> None:
         """Say that a tensor holds just these channels, so that one of them has to stay."""
@@ -182,8 +164,8 @@ class Context:
             raise LockedError(
                 f"{variable.path} has size {shape[axis]} on axis {axis} where its rule expects {len(labels)}"
             )
-        self._spoken_of.add(index)
-        self._weights_read = self._weights_read or role == "in"
+        self.said.variables.add(index)
+        self.said.reads_weights |= role == "in"
         inner = role == "in" and any(_within(labels, made) for made in self.made())
         known = self._records.axes.setdefault(
             (id(self.layer), index, axis), WeightAxis(self.layer, index, axis, labels, role, inner)
@@ -198,7 +180,7 @@ class Context:
 
     def same_for_all_channels(self, variable: Any) -> None:
         """Say that no channels lie on any axis of a variable."""
-        self._spoken_of.add(self._index(variable))
+        self.said.variables.add(self._index(variable))
 
     def width(self, key: str, labels: Labels, index: int | None = None) -> None:
         """Say that `config[key]`, or entry `index` of it, counts these channels."""
@@ -213,7 +195,7 @@ class Context:
 
     def argument(self, key: str | int, value: Follow | None = None, *parts: Labels) -> None:
         """Say that an argument is known; it becomes `value(argument, stays)` if that is given; see `Follower`."""
-        self._known_arguments.add(key)
+        self.said.arguments.add(key)
         if value is not None:
             self._follow(self._records.arguments, key, value, parts)
 
@@ -244,7 +226,7 @@ class Context:
         if (known.axis, known.rank, len(known.labels)) != (read.axis, read.rank, len(labels)):
             raise LockedError("it looks at channels along another axis at each call")
         self.tie(known.labels, labels)
-        self._looked_at.append((tensor, index, axis, labels))
+        self.said.looked_at.append((tensor, index, axis, labels))
         return labels
 
     @property
@@ -265,32 +247,11 @@ class Context:
         self.along(tensor, axes[-1])
         return axes[-1]
 
-    def require_all_weights_known(self) -> None:
-        """Check that the rule spoke of every weight of the layer.
-
-        Raises:
-            LockedError: It did not: the layer has weights that are not in its rule.
-        """
-        for weight in weights_of(self.layer):
-            if self._index_of[id(weight)] not in self._spoken_of:
-                raise LockedError(f"its rule does not know the weight {weight.path}")
-
-    def require_all_arguments_known(self) -> None:
-        """Check that the rule spoke of every argument that is an array.
-
-        Raises:
-            LockedError: It did not: the array would have to be cut with the channels.
-        """
-        for key, value in self.arguments.items():
-            if key not in self._known_arguments and _is_array(value):
-                raise LockedError(
-                    "one of its arguments is a constant array, which would have to be cut with the channels"
-                )
-
     def _index(self, variable: Any) -> int:
-        if id(variable) not in self._index_of:
+        index = self.said.index_of.get(id(variable))
+        if index is None:
             raise LockedError("its weights are quantised, adapted or not its own")
-        return self._index_of[id(variable)]
+        return index
 
     def along(self, tensor: Tensor, axis: int) -> Labels:
         """Return the labels along one axis, shape `(size,)`, after tying them over all other axes.
@@ -308,36 +269,13 @@ class Context:
             self.tie(rows[:1], rows[1:])
             row = rows[0]
         labels: Labels = row if len(row) == size else np.broadcast_to(row, (size,))
-        self._followed.append((tensor, axis, labels))
+        self.said.followed.append((tensor, axis, labels))
         return labels
-
-    def write_places(self, call: int, inputs: Sequence[Tensor]) -> None:
-        """Write down where the call reads channels: along which axes of its inputs, if its weights read any.
-
-        Where it looks at all channels at once goes into a list of its own.
-        """
-        for tensor, index, axis, labels in self._looked_at:
-            self._records.looks.append(Place(self.layer, call, index, axis, labels, tensor.origin))
-        for tensor, axis, labels in self._followed if self._weights_read else ():
-            for position, each in enumerate(inputs):
-                if each is tensor:
-                    self._records.places.append(Place(self.layer, call, position, axis, labels, tensor.origin))
 
 
 def _within(labels: Labels, made: Labels) -> bool:
     """Tell whether some of the labels are among those that a layer made, which are consecutive numbers."""
     return bool(np.any((labels >= made[0]) & (labels <= made[-1]))) if len(made) else False
-
-
-def _is_array(argument: Any) -> bool:
-    """Tell whether an argument is, or holds, a constant array; a list of numbers is one too."""
-    if isinstance(argument, keras.KerasTensor) or np.isscalar(argument) or argument is None:
-        return False
-    leaves = keras.tree.flatten(argument)
-    if any(isinstance(leaf, keras.KerasTensor) for leaf in leaves):
-        leaves = [leaf for leaf in leaves if not isinstance(leaf, keras.KerasTensor)]
-        return any(np.ndim(leaf) > 0 for leaf in leaves)
-    return isinstance(argument, list | tuple) or any(np.ndim(leaf) > 0 for leaf in leaves)
 
 
 Rule = Callable[[Context, Any, list[Tensor], list[Shape]], list[Labels]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +42,18 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Place:
+class Record:
+    """What a rule says of a layer or operation; arrays in it are labels.
+
+    Attributes:
+        layer: The layer or operation.
+    """
+
+    layer: Any
+
+
+@dataclass(frozen=True)
+class Place(Record):
     """A tensor that goes into one call of a layer, and the channels along one of its axes.
 
     Attributes:
@@ -54,7 +65,6 @@ class Place:
         origin: Where the same values were to be had before they were only rearranged; `None`: nowhere else.
     """
 
-    layer: Any
     call: int
     position: int
     axis: int
@@ -63,7 +73,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class WeightAxis:
+class WeightAxis(Record):
     """The channels that lie along one axis of one variable.
 
     Attributes:
@@ -75,7 +85,6 @@ class WeightAxis:
         inner: Whether the layer reads here what it made itself, as a recurrent kernel does.
     """
 
-    layer: Any
     variable_index: int
     axis: int
     labels: Labels
@@ -84,17 +93,16 @@ class WeightAxis:
 
 
 @dataclass(frozen=True)
-class Width:
+class Width(Record):
     """A number in a layer's config that counts channels: `filters`, `units`, one entry of `target_shape`."""
 
-    layer: Any
     key: str
     index: int | None
     labels: Labels
 
 
 @dataclass(frozen=True)
-class Follower:
+class Follower(Record):
     """A value in a layer's config, or an argument of its calls, that has to follow the channels.
 
     Attributes:
@@ -104,14 +112,13 @@ class Follower:
         value: `(value, stays) -> value`, from the value now and whether each label of each part stays.
     """
 
-    layer: Any
     key: str | int
     parts: tuple[Labels, ...]
     value: Follow
 
 
 @dataclass(frozen=True)
-class Read:
+class Read(Record):
     """An input of which a call looks at all channels at once: their mean, their maximum, their sum of products.
 
     Attributes:
@@ -122,7 +129,6 @@ class Read:
         labels: Shape `(axis size,)`.
     """
 
-    layer: Any
     argument: int
     axis: int
     rank: int
@@ -130,10 +136,9 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Record):
     """A variable that is multiplied by `(channels left / channels) ** exponent`, so that the layer gives the same."""
 
-    layer: Any
     variable_index: int
     labels: Labels
     exponent: float
@@ -148,10 +153,9 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Multiplications:
+class Multiplications(Record):
     """A variable each of whose entries is multiplied `positions` times for one sample."""
 
-    layer: Any
     variable_index: int
     positions: int | None
 
@@ -171,7 +175,6 @@ class Records:
     scales: dict[tuple[int, int], Scale] = field(default_factory=dict)
     spans: list[Labels] = field(default_factory=list)
     made: dict[int, dict[str, Labels]] = field(default_factory=dict)
-    variables: dict[int, list[VariableShape]] = field(default_factory=dict)
     layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     calls: dict[int, int] = field(default_factory=dict)
@@ -180,12 +183,13 @@ class Records:
     locked: dict[str, str] = field(default_factory=dict)
     owners: dict[int, Any] = field(default_factory=dict)
     num_labels: int = 1
+    _variables: dict[int, list[VariableShape]] = field(default_factory=dict, init=False)
 
     def counted(self, layer: Any) -> list[VariableShape]:
         """Return what is counted of a layer's own variables; Keras is asked once."""
-        if id(layer) not in self.variables:
-            self.variables[id(layer)] = variable_shapes(layer)
-        return self.variables[id(layer)]
+        if id(layer) not in self._variables:
+            self._variables[id(layer)] = variable_shapes(layer)
+        return self._variables[id(layer)]
 
     def after(self, stays: np.ndarray, copies: Mapping[int, Any]) -> Records:
         """Return the records of the model that surgery made of this one.
@@ -202,33 +206,23 @@ class Records:
             kept: Labels = np.compress(stays[labels], labels)
             return kept
 
-        def moved(record: Any) -> Any:
-            return replace(record, layer=copies[id(record.layer)], labels=left(record.labels))
+        def moved(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return left(value)
+            if isinstance(value, tuple) and all(isinstance(part, np.ndarray) for part in value):
+                return tuple(map(left, value))
+            if not isinstance(value, Record):
+                return value
+            changes = {each.name: moved(getattr(value, each.name)) for each in fields(value)}
+            return replace(value, **{**changes, "layer": copies[id(value.layer)]})
 
-        def moved_place(place: Place) -> Place:
-            origin = None if place.origin is None else moved_place(place.origin)
-            there: Place = replace(moved(place), origin=origin)
-            return there
+        def table(value: Any) -> Any:
+            if isinstance(value, list):
+                return [moved(each) for each in value]
+            if isinstance(value, dict) and all(isinstance(each, Record) for each in value.values()):
+                return {(id(copies[layer]), *rest): moved(each) for (layer, *rest), each in value.items()}
+            return value
 
-        def moved_follower(follower: Follower) -> Follower:
-            parts = tuple(left(part) for part in follower.parts)
-            return replace(follower, layer=copies[id(follower.layer)], parts=parts)
-
-        def table(records: Mapping[Any, Any], move: Callable[[Any], Any] = moved) -> Any:
-            return {(id(copies[layer]), *rest): move(record) for (layer, *rest), record in records.items()}
-
-        return replace(
-            self,
-            axes=table(self.axes),
-            widths=table(self.widths),
-            settings=table(self.settings, moved_follower),
-            arguments=table(self.arguments, moved_follower),
-            reads=table(self.reads),
-            scales=table(self.scales),
-            multiplications=[replace(used, layer=copies[id(used.layer)]) for used in self.multiplications],
-            spans=[left(labels) for labels in self.spans],
-            places=[moved_place(place) for place in self.places],
-            looks=[moved_place(place) for place in self.looks],
-            variables={},
-            layers={id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()},
-        )
+        tables = {each.name: table(getattr(self, each.name)) for each in fields(self) if each.init}
+        layers = {id(copies[layer]): (path, copies[layer]) for layer, (path, _) in self.layers.items()}
+        return replace(self, **{**tables, "layers": layers})

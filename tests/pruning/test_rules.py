@@ -16,7 +16,7 @@ from keras import layers
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
 from pruning.proof.verification import prove
-from pruning.rules import RULES
+from pruning.rules import FAMILIES, RULES
 from pruning.surgery.cutting import prune_channels
 from tests.pruning.rule_rows import FOLLOWED, LINE, LOCKED, MERGES, Make
 from tests.strategies import randomise
@@ -146,6 +146,10 @@ def test_channels_first_is_planned_alike() -> None:
     first, last = (make_plan(model(data_format), spec) for data_format in ("channels_first", "channels_last"))
     assert [group.keep for group in first.groups] == [group.keep for group in last.groups]
     assert (first.params_after, first.macs_after) == (last.params_after, last.macs_after)
+
+
+def test_no_class_is_in_two_families() -> None:
+    assert len(RULES) == sum(len(family.ROWS) for family in FAMILIES)
 
 
 def test_every_rule_has_a_row() -> None:
