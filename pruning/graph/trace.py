@@ -13,7 +13,7 @@ from pruning.errors import ModelError
 from pruning.keras_model.graph import call_nodes, fits, functional_graph, producer, require_graph
 from pruning.keras_model.parts import weights_of
 from pruning.rules import RULES
-from pruning.rules.call import Call
+from pruning.rules.call import Call, is_array
 from pruning.rules.context import Context, LockedError, Said
 from pruning.rules.records import Labels, Place, Records, Shape, Tensor
 
@@ -183,7 +183,7 @@ def _require_all_known(said: Said, layer: Any, call: Call) -> None:
     for weight in weights_of(layer):
         if said.index_of[id(weight)] not in said.variables:
             raise LockedError(f"its rule does not know the weight {weight.path}")
-    if any(key not in said.arguments for key in call.arrays):
+    if any(key not in said.arguments and is_array(value) for key, value in call.arguments.items()):
         raise LockedError("one of its arguments is a constant array, which would have to be cut with the channels")
 
 

@@ -55,13 +55,8 @@ class Call:
         """The arguments by position or name."""
         return dict(enumerate(self.args)) | dict(self.kwargs)
 
-    @property
-    def arrays(self) -> list[str | int]:
-        """Position or name of each argument that is, or holds, a constant array."""
-        return [key for key, value in self.arguments.items() if _is_array(value)]
 
-
-def _is_array(argument: Any) -> bool:
+def is_array(argument: Any) -> bool:
     """Tell whether an argument is, or holds, a constant array; a list of numbers is one too."""
     if isinstance(argument, keras.KerasTensor) or np.isscalar(argument) or argument is None:
         return False
