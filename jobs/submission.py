@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.errors import NotFoundError
-from jobs.patterns import unmatched_patterns
 from jobs.record import DatasetRecord, ModelRecord
 from jobs.spec import BUILTIN_DATASETS, EPOCH_FIELDS, JobSpec
 from jobs.stores.base import JobStore
 from jobs.stores.refusals import missing_input
 from pruning.catalog import CRITERIA
 from pruning.errors import SpecError
+from pruning.patterns import matches_any
 
 LAYERS_SHOWN = 8
 
@@ -37,10 +37,9 @@ def check_submission(spec: JobSpec, store: JobStore) -> None:
 
 def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
     fields = spec.pruning.patterns
-    unmatched = set(unmatched_patterns({pattern for patterns in fields.values() for pattern in patterns}, layers))
     for name, patterns in fields.items():
         for pattern in patterns:
-            if pattern in unmatched:
+            if not matches_any([pattern], layers):
                 shown = ", ".join(layers[:LAYERS_SHOWN])
                 more = f" and {len(layers) - LAYERS_SHOWN} more" if len(layers) > LAYERS_SHOWN else ""
                 raise SpecError(

@@ -108,10 +108,3 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
         raise InvalidOptionError(
             wrong.message, field=wrong.field, received=wrong.received, expected=wrong.expected, hint=wrong.hint
         ) from error
-    except (OverflowError, RecursionError) as error:  # from compiling a pattern
-        raise InvalidOptionError(
-            f"A pattern is beyond what can be compiled: {error}.",
-            field=field,
-            received=repr(dict(options))[:200],
-            expected="regular expressions of reasonable size",
-        ) from error

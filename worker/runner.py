@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
-import signal
 import sys
 import traceback
 from collections.abc import Collection
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.spec import JobSpec
-from pruning.errors import ModelError, PruningError, SpecError
+from pruning.errors import ModelError, PruningError
 from worker.candidates import FOLDER, worth_keeping
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_EVENT_BYTES = 16 * 1024
 MAX_REASON_CHARACTERS = 4000
-PATTERN_SECONDS = 5
 
 
 def main(arguments: list[str]) -> int:
@@ -85,7 +82,6 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
     from pruning.load import load
 
     loaded = load(directory / job["model_file"])
-    check_patterns_in_time(loaded.model, spec)
     tell(Progress("loading", 0.0, message="reading the dataset"))
     data = load_data(directory, job["dataset"], loaded.model, spec)
     result = prune(loaded.model, spec.pruning, data, training=spec.training, on_progress=tell, notes=loaded.notes)
@@ -123,38 +119,6 @@ def _success(report: PruningReport, kept: Collection[str], file_bytes: int) -> d
             if each.name in kept
         ],
     }
-
-
-def check_patterns_in_time(model: Any, spec: JobSpec) -> None:
-    """Try every pattern on every layer path: some expressions take longer than a life on the wrong text.
-
-    Raises:
-        SpecError: It takes longer than `PATTERN_SECONDS`.
-    """
-    from pruning.graph.groups import ChannelGraph
-
-    patterns = [pattern for patterns in spec.pruning.patterns.values() for pattern in patterns]
-    paths = [path for path, _ in ChannelGraph(model).records.layers.values()] if patterns else []
-
-    def out_of_time(*_: Any) -> None:
-        raise SpecError(
-            "A pattern takes too long to match.",
-            field="pruning",
-            received=", ".join(patterns),
-            expected=f"patterns that are matched with all layers within {PATTERN_SECONDS} seconds",
-            hint="Avoid repetitions of repetitions such as (a+)+.",
-        )
-
-    # Python's regular expressions look for signals while they search.
-    before = signal.signal(signal.SIGALRM, out_of_time)
-    signal.setitimer(signal.ITIMER_REAL, PATTERN_SECONDS)
-    try:
-        for pattern in patterns:
-            for path in paths:
-                re.fullmatch(pattern, path)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def load_data(directory: Path, dataset: dict[str, Any] | None, model: Any, spec: JobSpec) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from pruning.errors import NothingToPruneError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
+from pruning.patterns import matches, matches_any
 from pruning.rules.records import WeightAxis
 from pruning.spec import PruningSpec
 
@@ -114,8 +114,8 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
     having = dict.fromkeys([*_paths(graph, graph.axes()), *graph.locked])
     for field, patterns in spec.patterns.items():
         for pattern in patterns:
-            if not any(re.fullmatch(pattern, path) for path in having):
-                matched = [path for path in paths if re.fullmatch(pattern, path)]
+            if not matches_any([pattern], having):
+                matched = [path for path in paths if matches(pattern, path)]
                 raise SpecError(
                     f"The pattern {pattern!r} matches only layers that neither make nor scale channels."
                     if matched
@@ -123,7 +123,7 @@ def check_patterns(graph: ChannelGraph, spec: PruningSpec) -> None:
                     field=f"pruning.{field}",
                     received=f"{pattern}, which is {', '.join(matched[:5])}" if matched else pattern,
                     expected=f"a regular expression for whole layer paths such as {', '.join(list(having)[:5])}",
-                    hint="Patterns are matched with re.fullmatch; write '.*conv.*' to find a part, and 'nested/.*' for "
+                    hint="Patterns match whole paths; write '.*conv.*' to find a part, and 'nested/.*' for "
                     "all layers of a nested model.",
                 )
 
@@ -132,13 +132,9 @@ def _kept_by(paths: Sequence[str], spec: PruningSpec) -> str | None:
     """Return what keeps a group whole, `None` if nothing does."""
     for field in ("exclude", "freeze"):
         for pattern in spec.patterns[field]:
-            if _matches([pattern], paths):
+            if matches_any([pattern], paths):
                 return f"{field} {pattern!r}"
-    return "not in include" if spec.include and not _matches(spec.include, paths) else None
-
-
-def _matches(patterns: Sequence[str], paths: Sequence[str]) -> bool:
-    return any(re.fullmatch(pattern, path) for pattern in patterns for path in paths)
+    return "not in include" if spec.include and not matches_any(spec.include, paths) else None
 
 
 def _paths(graph: ChannelGraph, axes: Iterable[WeightAxis]) -> list[str]:
@@ -151,7 +147,7 @@ def _least(paths: Sequence[str], spec: PruningSpec, num_at_start: int) -> tuple[
     by_layer = [
         (least, f"min_channels_by_layer {pattern!r} {least}")
         for pattern, least in spec.min_channels_by_layer.items()
-        if _matches([pattern], paths)
+        if matches_any([pattern], paths)
     ]
     least, says = max(by_layer, default=(spec.min_channels, f"min_channels {spec.min_channels}"))
     if spec.max_ratio is not None:
@@ -164,7 +160,7 @@ def _ratio(group: ChannelGroup, paths: Sequence[str], spec: PruningSpec) -> tupl
 
     The ratio is `None` where a target decides.
     """
-    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if _matches([pattern], paths)]
+    by_layer = [(ratio, pattern) for pattern, ratio in spec.ratios.items() if matches_any([pattern], paths)]
     if by_layer:
         ratio, pattern = min(by_layer)
         return ratio, True, f"ratios {pattern!r} {ratio:g}"

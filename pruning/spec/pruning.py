@@ -62,7 +62,7 @@ class LatencyTarget(Frozen):
 class PruningSpec(Frozen):
     """What to remove, how much of it, and when to stop.
 
-    Regular expressions are matched against the whole path of a layer (`re.fullmatch`); the path of a
+    Regular expressions, in the syntax of RE2, are matched against the whole path of a layer; the path of a
     layer inside a nested model is `nested/layer`. A channel group is governed by all layers that
     make or scale its channels: it is excluded when one of them is, included when one of them is, and takes
     the smallest ratio that one of them is given.

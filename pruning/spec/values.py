@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from pruning.catalog import AUTO, CRITERIA
+from pruning.patterns import MAX_PATTERN_CHARACTERS, why_wrong
 
 SCHEDULES = ("constant", "linear", "exponential", "one_shot")
 Scope = Literal["local", "global", "sensitivity"]
@@ -25,7 +25,6 @@ Unit = Literal["channel", "param", "mac"]
 Runtime = Literal["keras", "saved_model", "litert", "onnx", "openvino"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
-MAX_PATTERN_CHARACTERS = 256
 MAX_PERCENT = 100
 """No model has so few parameters, multiply-accumulates or bytes: whoever asks for them means a percentage."""
 TARGETS = ("target_params", "target_macs", "target_file_bytes", "target_latency")
@@ -34,12 +33,11 @@ EXTENT = f"ratio, {', '.join(TARGETS)} or max_filters_removed"
 
 def _check_pattern(pattern: Any) -> Any:
     if isinstance(pattern, str) and len(pattern) <= MAX_PATTERN_CHARACTERS:  # the length is refused by itself
-        try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            message = f"{pattern!r} is not a regular expression: {error}"
-            expected = f"a regular expression of at most {MAX_PATTERN_CHARACTERS} characters"
-            raise PydanticCustomError("pattern", "{message}", {"message": message, "expected": expected}) from None
+        wrong = why_wrong(pattern)
+        if wrong is not None:
+            message = f"{pattern!r} is not a regular expression: {wrong}"
+            expected = f"a regular expression in the syntax of RE2, of at most {MAX_PATTERN_CHARACTERS} characters"
+            raise PydanticCustomError("pattern", "{message}", {"message": message, "expected": expected})
     return pattern
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import keras
 
 from pruning.keras_model.graph import functional_graph
 from pruning.keras_model.parts import layers_inside, parts_of
+from pruning.patterns import matches_any
 
 
 @contextmanager
@@ -21,9 +21,7 @@ def frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
         model: Its flags change meanwhile; compile it inside.
         patterns: Regular expressions for whole layer paths.
     """
-    matched = [
-        layer for path, layer in _layers(model.layers, "") if any(re.fullmatch(pattern, path) for pattern in patterns)
-    ]
+    matched = [layer for path, layer in _layers(model.layers, "") if matches_any(patterns, [path])]
     flags = [(each, each.trainable) for layer in matched for each in [layer, *layers_inside(layer)]]
     # A layer's flag sets those of all its variables.
     flags += [(variable, variable.trainable) for layer in matched for variable in layer.variables]

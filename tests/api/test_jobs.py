@@ -165,7 +165,7 @@ def test_a_wrong_pattern_is_named_without_its_key(service: Service) -> None:
     response = service.client.post("/v1/jobs", json=service.spec(pruning={"ratios": {"(": 0.5}}))
     problem = assert_problem(response, 422, "invalid-spec")
     assert (problem["field"], problem["received"]) == ("pruning.ratios", '"("')
-    assert problem["expected"] == "a regular expression of at most 256 characters"
+    assert problem["expected"] == "a regular expression in the syntax of RE2, of at most 256 characters"
 
 
 BODIES: list[tuple[bytes, str]] = [
