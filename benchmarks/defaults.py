@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 from rich.console import Console
 from rich.table import Table
@@ -27,8 +28,8 @@ from benchmarks.apart import machine, measured_apart
 from benchmarks.images import Images
 from benchmarks.recipes import Recipe, accuracy, l1_cosine, uniform_l1
 from pruning import Data, InfeasibleError, load_model, prune
+from pruning.datasets.builtin import load_builtin
 from pruning.surgery.rebuild import copy_model
-from worker.datasets import load_builtin
 
 ALLOWED = 0.015
 """Of accuracy, below the recipe."""
@@ -160,7 +161,8 @@ def by_hand(
     recipe: Recipe, model: keras.Model, data: Data, spent: Mapping[str, int], cut: Row | None, seed: int
 ) -> float:
     """Train for as long as Ridurre did before the first prune, cut at once, and train for the rest; return accuracy."""
-    (x,), (y,) = data.x_train.values(), data.y_train.values()
+    (inputs,), (y,) = data.x_train.values(), data.y_train.values()
+    x = np.asarray(inputs)
     held = held_out(data)
     copy = copy_model(model)
     first = spent.get("training", 0)

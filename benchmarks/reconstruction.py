@@ -26,14 +26,16 @@ from rich.table import Table
 
 from benchmarks.apart import machine
 from pruning import PruningSpec, make_plan
+from pruning.datasets.builtin import load_builtin
+from pruning.datasets.data import Data
+from pruning.datasets.images import load_images
+from pruning.datasets.rows import taken
 from pruning.graph.groups import ChannelGraph
 from pruning.recovery.matching import match
 from pruning.recovery.reconstruction import reconstruct
 from pruning.recovery.statistics import refresh_statistics, trained_normalizations
 from pruning.spec import Augmentation, Scope
 from pruning.surgery.cutting import kept_channels, prune_channels
-from pruning.training.data import Data
-from worker.datasets import load_builtin, load_image_folder
 
 RATIOS = (0.2, 0.3, 0.45)
 """Of ResNet-20's channels, so that 64 %, 49 % and 31 % of the parameters are left."""
@@ -77,7 +79,7 @@ def of_images(arguments: argparse.Namespace) -> Any:
     model = keras.saving.load_model(arguments.model, compile=False)
     shape = model.input_shape[1:]
     with tempfile.TemporaryDirectory() as scratch:
-        data = load_image_folder(arguments.images, shape, Path(scratch), arguments.samples, seed=0)
+        data = load_images(arguments.images, shape, Path(scratch), arguments.samples, seed=0)
         data = sampled(data.fit_to(model), arguments.validation)
         base = {"network": model.name, "original": accuracy(model, data)}
         for scope in get_args(Scope) if arguments.target_params else ():
@@ -122,11 +124,12 @@ def measured(model: keras.Model, spec: PruningSpec, data: Data, num_epochs: int)
     graph, plan = ChannelGraph(model), make_plan(model, spec, data)
     stays = graph.stays(kept_channels(graph, plan))
     cut, refreshed, small = (prune_channels(graph, stays) for _ in range(3))
-    (images,) = data.x_train.values()
+    inputs = taken(data.x_train, np.arange(data.num_train))
+    (images,) = inputs.values()
     normalizations = trained_normalizations(refreshed.model)
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     refresh_statistics(refreshed.model, normalizations, batches)
-    done = reconstruct(graph, small, stays, data.x_train)
+    done = reconstruct(graph, small, stays, inputs)
     row = {
         "criterion": f"{spec.criterion}, {spec.scope}",
         "params": plan.params_after / plan.params_before,
@@ -138,7 +141,7 @@ def measured(model: keras.Model, spec: PruningSpec, data: Data, num_epochs: int)
         "layers": {each.path: [each.error_before, each.error_after] for each in done.layers},
     }
     if num_epochs:
-        matching = match(graph, small, data.x_train, num_epochs=num_epochs, augmentation=AUGMENTATION)
+        matching = match(graph, small, inputs, num_epochs=num_epochs, augmentation=AUGMENTATION)
         row |= {"matched": accuracy(small.model, data), "matching_seconds": matching.seconds}
     return row
 

@@ -24,11 +24,11 @@ import numpy as np
 from keras import layers
 
 from benchmarks.apart import machine
+from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.phase import Phase
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 
 TRAINING: dict[str, Any] = {
     "batch_size": 64,

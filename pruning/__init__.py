@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
     from pruning.criteria.base import Criterion as Criterion
     from pruning.criteria.base import DataCriterion as DataCriterion
     from pruning.criteria.base import ScoreCriterion as ScoreCriterion
+    from pruning.datasets.data import Data as Data
     from pruning.errors import CriterionError as CriterionError
     from pruning.errors import DataError as DataError
     from pruning.errors import InfeasibleError as InfeasibleError
@@ -40,13 +41,12 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
     from pruning.spec import TrainingSpec as TrainingSpec
     from pruning.subclassed import as_functional as as_functional
     from pruning.surgery.cutting import apply_plan as apply_plan
-    from pruning.training.data import Data as Data
 
 _HOMES = {
     "Channels": "pruning.criteria.base",
     "Criterion": "pruning.criteria.base",
     "CriterionError": "pruning.errors",
-    "Data": "pruning.training.data",
+    "Data": "pruning.datasets.data",
     "DataCriterion": "pruning.criteria.base",
     "DataError": "pruning.errors",
     "ExportResult": "pruning.export.exporting",

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from pruning.datasets.data import Data
 from pruning.errors import SpecError
 from pruning.measure import Latency, latency
 from pruning.pipeline import prune
@@ -16,7 +17,6 @@ from pruning.progress import OnProgress
 from pruning.scoring.importance import looks_at_data, needs_samples
 from pruning.spec import LatencyTarget, PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
-from pruning.training.data import Data
 
 _UNTRAINED = {"epochs": 0, "fine_tuning_epochs": 0, "post_training_epochs": 0}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from pruning.datasets.data import Data
 from pruning.graph.groups import ChannelGraph
 from pruning.plan import PruningPlan
 from pruning.progress import OnProgress, never_falling
@@ -29,7 +30,6 @@ from pruning.scoring.importance import require_data, require_samples
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
 from pruning.timing import with_latency
-from pruning.training.data import Data
 
 History = dict[str, list[float]]
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pruning.catalog import AUTO, CRITERIA
 from pruning.spec import PruningSpec, TrainingSpec
-from ridurre.errors import RidurreError
 from ridurre.options import PruningOptions, given, plain, validated
 from ridurre.target import check_model_target, check_new_folder
-
-# What NumPy and zipfile raise over a file that is none, or holds a single array without a name.
-UNREADABLE = (
-    ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, NotImplementedError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from pruning.explanation import Explanation
@@ -43,8 +36,8 @@ def prune(
 
     Args:
         model: A Keras model, or the path of a `.keras` or `.h5` file. It is not changed.
-        data: A tuple `(x, y)`, a dict of arrays, the path of an `.npz` file, or `None` to prune without
-            training and evaluation.
+        data: A tuple `(x, y)`, a dict of arrays, the path of an `.npz` file or of a zip or folder of images, the
+            name `digits`, or `None` to prune without training and evaluation.
         out: Where to save the pruned model, if anywhere; a name that ends in `.keras`.
         training: Fields of `TrainingSpec`, such as `{"fine_tuning_epochs": 2}`.
         on_progress: Called with a `pruning.progress.Progress` at least once a step and epoch.
@@ -58,7 +51,7 @@ def prune(
 
     Raises:
         pruning.PruningError: The library refuses, with the reason.
-        RidurreError: An option is not what its spec allows, the file of data cannot be read, or `out` not written.
+        RidurreError: An option is not what its spec allows, or `out` cannot be written.
     """
     from pruning.delivery import save_candidates, save_model
     from pruning.load import load_model
@@ -67,14 +60,16 @@ def prune(
     target = None if out is None else check_model_target(Path(out))
     candidates = None if candidates_directory is None else check_new_folder(Path(candidates_directory))
     spec, training_spec = _specs(pruning_options, training)
-    result = prune_model(
-        load_model(Path(model)) if isinstance(model, str | Path) else model,
-        spec,
-        _arrays(Path(data)) if isinstance(data, str | Path) else data,
-        training=training_spec,
-        on_progress=on_progress,
-        checkpoint_directory=checkpoint_directory,
-    )
+    original = load_model(Path(model)) if isinstance(model, str | Path) else model
+    with _loaded(data, original, training_spec) as arrays:
+        result = prune_model(
+            original,
+            spec,
+            arrays,
+            training=training_spec,
+            on_progress=on_progress,
+            checkpoint_directory=checkpoint_directory,
+        )
     if target is not None:
         save_model(result.model, target)
     if candidates is not None:
@@ -95,7 +90,7 @@ def plan(
 
     Args:
         model: The path of a `.keras` or `.h5` file.
-        data: The path of an `.npz` file; it is read only for a criterion or a scope that looks at data.
+        data: A path, or `digits`, as in `prune`; it is read only for a criterion or a scope that looks at data.
         training: Fields of `TrainingSpec`; those that are not valid are refused, and nothing is trained.
         is_timed: Whether to time the model and what would be left of it.
         on_progress: Called with a `pruning.progress.Progress` at each prune.
@@ -103,25 +98,18 @@ def plan(
 
     Raises:
         pruning.PruningError: The library would refuse the prune, with the reason.
-        RidurreError: An option is not what its spec allows, or the file of data cannot be read.
+        RidurreError: An option is not what its spec allows.
     """
     from pruning.foresight import foresee
     from pruning.load import load_model
 
     spec, training_spec = _specs(pruning_options, training)
-    if data is not None and Path(data).suffix != ".npz":
-        spec = spec.resolved(has_data=True, has_targets=True)  # As of all that a service takes but for a few images.
     is_looked_at = spec.scope == "sensitivity" or any(
         each == AUTO or not isinstance(each, str) or CRITERIA[each].needs_data for each in spec.criteria
     )
-    return foresee(
-        load_model(Path(model)),
-        spec,
-        _arrays(Path(data)) if data is not None and is_looked_at else None,
-        training=training_spec,
-        is_timed=is_timed,
-        on_progress=on_progress,
-    )
+    original = load_model(Path(model))
+    with _loaded(data if is_looked_at else None, original, training_spec) as arrays:
+        return foresee(original, spec, arrays, training=training_spec, is_timed=is_timed, on_progress=on_progress)
 
 
 def _specs(pruning_options: Mapping[str, Any], training: Mapping[str, Any] | None) -> tuple[PruningSpec, TrainingSpec]:
@@ -153,67 +141,29 @@ def export(
         format: One of `pruning.catalog.EXPORT_FORMATS`.
         out: Where to write.
         precision: One of those that the format has.
-        data: The path of an `.npz` file: `x_train`, and if its metrics are to be compared `y_train`.
+        data: A path, or `digits`, as in `prune`: inputs, and targets if metrics are to be compared.
 
     Raises:
         pruning.PruningError: The library refuses, with the reason.
-        RidurreError: The file of data cannot be read.
     """
     from pruning.export import export_model
     from pruning.load import load_model
 
-    arrays = {} if data is None else _arrays(Path(data))
-    labelled = any(name.partition(".")[0] == "y_train" for name in arrays)
-    return export_model(
-        load_model(Path(model)),
-        out,
-        format,
-        precision=precision,
-        data=arrays if labelled else None,
-        inputs=_inputs(arrays) if arrays and not labelled else None,
-    )
+    original = load_model(Path(model))
+    with _loaded(data, original, TrainingSpec()) as arrays:
+        labelled = arrays if arrays is not None and arrays.is_labelled else None
+        inputs = None if arrays is None or labelled else arrays.x_train
+        return export_model(original, out, format, precision=precision, data=labelled, inputs=inputs)
 
 
-def _inputs(arrays: Mapping[str, Any]) -> Any:
-    """Return one array, or arrays by the name after `x_train.`."""
-    named = {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == "x_train"}
-    if not named:
-        raise RidurreError(
-            "There are no inputs in the file of data.",
-            field="data",
-            received=", ".join(arrays) or "nothing",
-            expected="x_train, or with several inputs x_train.<name>",
-        )
-    return named[""] if set(named) == {""} else named
+@contextmanager
+def _loaded(data: Any, model: Any, training: TrainingSpec | None) -> Iterator[Any]:
+    """Give what a path or the name of a built-in set stands for, and anything else as it is."""
+    if not isinstance(data, str | Path):
+        yield data
+        return
+    from pruning.datasets.loading import load_dataset
 
-
-def _arrays(path: Path) -> dict[str, Any]:
-    """Read the arrays of an `.npz` file, without its pickles."""
-    import numpy as np
-
-    if path.suffix != ".npz" or not path.is_file():
-        raise RidurreError(
-            "That is not a dataset that can be pruned with in this process.",
-            field="data",
-            received=str(path),
-            expected="the path of an .npz file",
-            hint="Folders of images and built-in datasets work on a service.",
-        )
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except UNREADABLE as error:
-        raise _unreadable(path, str(error) or type(error).__name__) from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise _unreadable(path, f"{name}, which is no array")
-    return arrays
-
-
-def _unreadable(path: Path, received: str) -> RidurreError:
-    return RidurreError(
-        f"The file {path} is not an .npz file that can be read.",
-        field="data",
-        received=received,
-        expected="a file of numpy.savez(path, x_train=…, y_train=…) with arrays of numbers, without pickled objects",
-    )
+    training = training or TrainingSpec()
+    with TemporaryDirectory(prefix="ridurre-") as scratch:
+        yield load_dataset(data, model, Path(scratch), max_train_samples=training.max_train_samples, seed=training.seed)

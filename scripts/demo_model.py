@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from worker.datasets import load_builtin
+from pruning.datasets.builtin import load_builtin
 
 
 def build(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.spec import JobSpec
-from pruning.errors import ModelError, PruningError
+from pruning.errors import PruningError
 from worker.candidates import FOLDER, worth_keeping
 
 if TYPE_CHECKING:
@@ -127,37 +127,14 @@ def load_data(directory: Path, dataset: dict[str, Any] | None, model: Any, spec:
     Raises:
         DataError: The dataset is damaged or does not suit the model.
     """
-    from worker import datasets
+    from pruning.datasets.loading import load_dataset
 
     if dataset is None:
         return None
-    if dataset["kind"] == "builtin":
-        return datasets.load_builtin(dataset["name"])
-    if dataset["kind"] == "npz":
-        return datasets.load_npz(directory / dataset["file"])
+    source = dataset["name"] if dataset["kind"] == "builtin" else directory / dataset["file"]
+    scratch = directory / "work"
     training = spec.training
-    return datasets.load_image_folder(
-        directory / dataset["file"], image_shape(model), directory / "work", training.max_train_samples, training.seed
-    )
-
-
-def image_shape(model: Any) -> tuple[int | None, int | None, int | None]:
-    """Return height, width and channels of the model's only input.
-
-    Raises:
-        ModelError: The model has several inputs, or one that is no image.
-    """
-    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 3:
-        raise ModelError(
-            "The model does not take one image.",
-            field="dataset",
-            received=f"inputs of shape {', '.join(str(shape) for shape in shapes)}",
-            expected="one input of shape (height, width, channels)",
-            hint="Upload the data as .npz with one array for each input.",
-        )
-    height, width, channels = shapes[0]
-    return height, width, channels
+    return load_dataset(source, model, scratch, max_train_samples=training.max_train_samples, seed=training.seed)
 
 
 def write_whole(path: Path, text: str) -> None:

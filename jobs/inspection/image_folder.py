@@ -6,9 +6,9 @@ from collections import Counter
 from zipfile import ZipInfo
 
 from jobs.inspection.archive import Archive
-from jobs.inspection.image_layout import LAYOUT, SUFFIXES, ImageLayout, is_left_behind
 from jobs.record import ClassInfo
 from pruning.errors import DataError
+from pruning.image_layout import LAYOUT, SUFFIXES, ImageLayout, is_left_behind
 
 MAX_MEMBERS = 200_000
 MAX_CLASSES = 10_000

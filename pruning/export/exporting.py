@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays, Data, Inputs
+from pruning.datasets.rows import taken
 from pruning.errors import ExportError, PruningError, SpecError, VerificationError, first_line
 from pruning.export.base import ExportFormat, Named, Runner
 from pruning.export.formats import entry_of, require_writable, resolve_format
@@ -20,7 +22,6 @@ from pruning.export.parity import Parity, batches_of, in_file_names
 from pruning.keras_model.graph import inputs_by_name, require_graph
 from pruning.keras_model.parts import layers_inside
 from pruning.proof.random_inputs import flat_arrays, usable_inputs
-from pruning.training.data import Arrays, Data
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.5}
 """Largest relative difference accepted, by precision. Other runtimes add up in another order than Keras does."""
@@ -185,7 +186,7 @@ def _folder_beside(path: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _calibration(
-    model: keras.Model, real: Arrays | None, labelled: Data | None, precision: str, seed: int
+    model: keras.Model, real: Inputs | None, labelled: Data | None, precision: str, seed: int
 ) -> Sequence[Named]:
     """Return batches of representative inputs by the names that the converter knows; none unless for int8."""
     if precision != "int8":
@@ -205,7 +206,7 @@ def _calibration(
 
 
 def _inputs_to_try(
-    model: keras.Model, real: Arrays | None, labelled: Data | None, seed: int, *, with_random: bool
+    model: keras.Model, real: Inputs | None, labelled: Data | None, seed: int, *, with_random: bool
 ) -> list[Arrays]:
     tried = []
     if with_random:
@@ -225,10 +226,9 @@ def _fixed_size(model: keras.Model) -> int:
     return next(iter(inputs_by_name(model).values())).shape[0] or 0
 
 
-def _choose(arrays: Arrays, count: int, seed: int) -> Arrays:
-    length = len(next(iter(arrays.values())))
-    chosen = np.sort(np.random.default_rng(seed).permutation(length)[:count])
-    return {name: array[chosen] for name, array in arrays.items()}
+def _choose(inputs: Inputs, count: int, seed: int) -> Arrays:
+    length = len(next(iter(inputs.values())))
+    return taken(inputs, np.sort(np.random.default_rng(seed).permutation(length)[:count]))
 
 
 def _write_and_open(

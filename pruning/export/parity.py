@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays, Data, Inputs
 from pruning.errors import DataError, ExportError
 from pruning.export.base import Named, Runner
 from pruning.figures import of_validation
@@ -16,7 +17,6 @@ from pruning.keras_model.graph import inputs_by_name, outputs_by_name, pack_inpu
 from pruning.proof.random_inputs import flat_arrays, relative_difference
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
-from pruning.training.data import Arrays, Data
 
 _BATCH_SIZE = 64
 
@@ -86,12 +86,12 @@ class Parity:
         outputs = self._runner({name: array.astype(self._dtypes[name]) for name, array in named.items()})
         return [np.asarray(output, dtype=np.float64) for output in outputs]
 
-    def _run(self, run: Callable[[Arrays], Outputs], inputs: Arrays) -> Outputs:
+    def _run(self, run: Callable[[Arrays], Outputs], inputs: Inputs) -> Outputs:
         batches = [run(batch) for batch in batches_of(inputs, self._tensors, _BATCH_SIZE)]
         return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
-def batches_of(inputs: Arrays, tensors: Mapping[str, Any], batch_size: int) -> Iterator[Arrays]:
+def batches_of(inputs: Inputs, tensors: Mapping[str, Any], batch_size: int) -> Iterator[Arrays]:
     """Yield batches of inputs; of a model with a batch size of its own, full ones only.
 
     Raises:

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays, Data, Inputs
+from pruning.datasets.rows import taken
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
@@ -20,7 +22,7 @@ from pruning.keras_model.weights import read_weights
 from pruning.recovery.averaging import Averages
 from pruning.recovery.chance import Chance
 from pruning.recovery.harmless import FEWEST_SAMPLES, harmless
-from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
+from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart
 from pruning.recovery.objective import Aims, with_objective
 from pruning.recovery.phase import Phase
 from pruning.recovery.repair import repair
@@ -40,7 +42,6 @@ from pruning.spec import Augmentation, PruningSpec, TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
-from pruning.training.data import Arrays, Data
 from pruning.training.freezing import frozen
 
 
@@ -243,7 +244,7 @@ class Recovery:
         """Return validation batches in the structures of a model."""
         return self._measuring_batches(model, self._data.x_val, self._data.y_val)
 
-    def _measuring_batches(self, model: keras.Model, x: Arrays, y: Arrays, **options: Any) -> Batches:
+    def _measuring_batches(self, model: keras.Model, x: Inputs, y: Arrays, **options: Any) -> Batches:
         return Batches(x, y, structures(model), batch_size=self._training.measuring_batch_size, **options)
 
     def _fitted(self, model: keras.Model) -> keras.Model:

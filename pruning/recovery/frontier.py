@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program, Step
 from pruning.keras_model.graph import require_graph
 from pruning.keras_model.masks import mask_of, with_mask
 from pruning.keras_model.parts import variable_shapes
-from pruning.training.data import Arrays
 
 
 @dataclass(frozen=True)

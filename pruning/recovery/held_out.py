@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pruning.training.data import Arrays
-
 MAX_MEASURED, MAX_RECONSTRUCTED, MAX_HELD_OUT = 2048, 1024, 1024
 _HELD_OUT_SHARE = 0.2
 
@@ -15,8 +13,3 @@ def held_apart(num_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.random.default_rng(seed).permutation(num_samples)
     num_held_out = min(MAX_HELD_OUT, max(1, int(_HELD_OUT_SHARE * num_samples)))
     return order[num_held_out : num_held_out + MAX_MEASURED], order[:num_held_out]
-
-
-def taken(arrays: Arrays, chosen: np.ndarray) -> Arrays:
-    """Return some samples of each array."""
-    return {name: array[chosen] for name, array in arrays.items()}

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from pruning.datasets.data import Arrays
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program
 from pruning.keras_model.graph import last_layer, require_graph
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion
-from pruning.training.data import Arrays
 
 _PREDICTED = 128
 _SMALLEST = 1e-7

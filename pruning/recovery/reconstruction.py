@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pruning.datasets.data import Arrays
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program, Step
 from pruning.keras_model.parts import variables_of
@@ -17,7 +18,6 @@ from pruning.recovery.frontier import Frontier, Move, moves
 from pruning.scoring.gram import Gram, applied
 from pruning.scoring.linear import MOST_GRAM_BYTES, MOST_POSITIONS, Linear, linears, positions
 from pruning.scoring.offsets import Offsets
-from pruning.training.data import Arrays
 
 _CHUNK = 64
 _FRONTIER_BYTES = 2**31

@@ -9,13 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.weights import read_weights
 from pruning.recovery.reconstruction import reconstruct
 from pruning.recovery.statistics import refresh_statistics, trained_normalizations
 from pruning.report import Repair, RepairKind
 from pruning.spec import PruningSpec
-from pruning.training.data import Arrays
 from pruning.training.freezing import frozen
 
 

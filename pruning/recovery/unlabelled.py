@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from pruning.datasets.data import Data
+from pruning.datasets.rows import taken
 from pruning.graph.groups import ChannelGraph
-from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart, taken
+from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart
 from pruning.recovery.repair import output_error, repair
 from pruning.report import Repair
 from pruning.spec import PruningSpec, TrainingSpec
-from pruning.training.data import Data
 
 
 class UnlabelledRecovery:

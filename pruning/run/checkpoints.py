@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
+from pruning.datasets.rows import Samples
 from pruning.errors import CheckpointError
 from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph
@@ -25,6 +27,7 @@ from pruning.run.state import RunState
 from pruning.run.versions import versions
 
 _SCHEMA_VERSION = 1
+_ROWS_AT_ONCE = 1024
 _KEPT = 2
 """Checkpoints that stay: the last, and the one before in case the last is torn."""
 
@@ -123,17 +126,19 @@ def _weights(setting: Setting) -> list[np.ndarray]:
     return [read_weights(variable) for variable in setting.graph.model.variables]
 
 
-def _samples(setting: Setting) -> list[np.ndarray]:
+def _samples(setting: Setting) -> list[Samples]:
     data = setting.data
     parts = [] if data is None else [data.x_train, data.y_train, data.x_val, data.y_val, data.sample_weight_train]
     return [array for part in parts for array in part.values()]
 
 
-def _digest(arrays: list[np.ndarray]) -> str:
+def _digest(arrays: Sequence[Samples]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        whole = np.atleast_1d(array) if isinstance(array, np.ndarray) else array
+        for start in range(0, len(whole), _ROWS_AT_ONCE):
+            digest.update(np.ascontiguousarray(whole[start : start + _ROWS_AT_ONCE]).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

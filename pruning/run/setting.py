@@ -8,6 +8,7 @@ from functools import cached_property
 import keras
 
 from pruning.counting.costs import Costs
+from pruning.datasets.data import Data
 from pruning.graph.groups import ChannelGraph
 from pruning.progress import OnProgress
 from pruning.recovery.budget import Budget
@@ -21,7 +22,6 @@ from pruning.selection.iterations import Iterations
 from pruning.selection.sensitivity import Sensitivities
 from pruning.spec import PruningSpec, TrainingSpec
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays, Data
+from pruning.datasets.rows import taken
 from pruning.keras_model.graph import outputs_by_name, pack_inputs, require_graph
 from pruning.keras_model.masks import mask_of
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
-from pruning.training.data import Arrays, Data
 
 OnShare = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
@@ -71,15 +72,16 @@ class Calibration:
             DataError: The data does not fit the model.
         """
         drawn = Data.of(data).fit_to(model).subset(num_samples, seed)
+        x = taken(drawn.x_train, np.arange(drawn.num_train))
 
         def settings() -> Compiling:
             return Compiling(model, TrainingSpec(), drawn) if compiling is None else compiling
 
         def targets() -> Arrays:
-            weights = _mask_weights(model, drawn.x_train)
+            weights = _mask_weights(model, x)
             return settings().fit_targets(drawn).y_train | {f"mask of {name}": each for name, each in weights.items()}
 
-        return cls(drawn.x_train, targets, settings, batch_size, on_share, drawn.is_labelled)
+        return cls(x, targets, settings, batch_size, on_share, drawn.is_labelled)
 
     def within(self, begin: float, end: float) -> Calibration:
         """Return the same samples for work that is only a part of the whole, from one share of it to another."""

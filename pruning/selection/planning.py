@@ -10,6 +10,7 @@ import keras
 
 from pruning.counting.costs import Costs
 from pruning.counting.rows import plan_layers
+from pruning.datasets.data import Data
 from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.plan import GroupPlan, PruningPlan
@@ -23,7 +24,6 @@ from pruning.selection.sensitivity import SCORING_SHARE, Sensitivities
 from pruning.selection.speed import fast_enough
 from pruning.selection.targets import Solution, solve
 from pruning.spec import PruningSpec, checked
-from pruning.training.data import Data
 
 
 @dataclass(frozen=True)

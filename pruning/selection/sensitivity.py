@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.interpolate import PchipInterpolator
 
+from pruning.datasets.data import Data
 from pruning.errors import CriterionError, SpecError
 from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, ChannelGroup
@@ -23,7 +24,6 @@ from pruning.scoring.calibration import Calibration, OnShare
 from pruning.scoring.importance import Scoring
 from pruning.scoring.several import measure_sets
 from pruning.spec import PruningSpec, checked
-from pruning.training.data import Data
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)
 """Of a group's channels, that are removed to measure it."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pruning.datasets.data import Arrays, Inputs
 from pruning.errors import SpecError
 from pruning.spec import Augmentation
-from pruning.training.data import Arrays
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Motion:
         return moved
 
 
-def moving_targets(x: Arrays, y: Arrays, augmentation: Augmentation) -> frozenset[str]:
+def moving_targets(x: Inputs, y: Arrays, augmentation: Augmentation) -> frozenset[str]:
     """Return the names of the targets that have to move with the images.
 
     A target of an image's height and width is a mask and moves with it. A number, a class label, probabilities that

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.data import Arrays, Inputs
+from pruning.datasets.rows import taken
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion, moving_targets
-from pruning.training.data import Arrays
 from pruning.training.mixup import Mixup
 from pruning.training.soft_labels import LabelSmoothing
 
@@ -39,7 +40,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        x: Arrays,
+        x: Inputs,
         y: Arrays,
         structures: tuple[Any, Any],
         *,
@@ -70,7 +71,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Return inputs and targets and, where there are weights, weights."""
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        x = {name: array[chosen] for name, array in self._x.items()}
+        x = taken(self._x, chosen)
         y = {name: array[chosen] for name, array in self._y.items()}
         weights = {name: array[chosen] for name, array in self._weights.items()}
         if self._augmentation.moves:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary, ref
 import keras
 import numpy as np
 
+from pruning.datasets.data import Data
 from pruning.errors import SpecError, first_line
 from pruning.keras_model.compiled import compiled_as, fresh, fresh_compile_arguments
 from pruning.keras_model.graph import last_layer, outputs_by_name
@@ -18,7 +19,6 @@ from pruning.keras_model.optimizer_state import go_on, has_state
 from pruning.keras_model.parts import layers_inside
 from pruning.spec import TrainingSpec
 from pruning.training.augmentation import moving_targets
-from pruning.training.data import Data
 from pruning.training.keras_names import (
     built,
     config_of,

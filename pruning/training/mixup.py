@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pruning.datasets.data import Arrays, Inputs
+from pruning.datasets.rows import Samples
 from pruning.errors import SpecError
-from pruning.training.data import Arrays
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Mixup:
         return mixed
 
 
-def require_mixable(x: Arrays, y: Arrays, class_outputs: frozenset[str]) -> None:
+def require_mixable(x: Inputs, y: Arrays, class_outputs: frozenset[str]) -> None:
     """Raise `SpecError` where a mean of two samples or targets means nothing.
 
     Args:
@@ -56,7 +57,7 @@ def require_mixable(x: Arrays, y: Arrays, class_outputs: frozenset[str]) -> None
             raise _refusal(f"the targets of {name}", array, "use a cross-entropy for classes, or float32 for numbers")
 
 
-def _refusal(what: str, array: np.ndarray, hint: str) -> SpecError:
+def _refusal(what: str, array: Samples, hint: str) -> SpecError:
     return SpecError(
         f"The mean of two samples means nothing for {what}.",
         field="training.augmentation.mixup",

@@ -91,7 +91,12 @@ CRITERION_HELP = "What decides which channels stay; auto: by what data there is.
 )
 
 Model = Annotated[Path, typer.Argument(help="A .keras or .h5 file.", exists=True, dir_okay=False)]
-Data = Annotated[str | None, typer.Option(help="An .npz file, a zip of images, a dataset's id, or `digits`.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="An .npz file, a zip of images, a dataset's id, or `digits`; in this process also a folder of images."
+    ),
+]
 Criterion = Annotated[
     str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)
 ]

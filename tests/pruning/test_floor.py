@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pruning import PruningSpec, apply_plan, make_plan, prune
+from pruning.datasets.builtin import load_builtin
 from pruning.pipeline import PruningResult
 from pruning.recovery.statistics import refresh_statistics, trained_normalizations
-from worker.datasets import load_builtin
 
 EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "over HTTP": (

@@ -8,13 +8,13 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, load_model, prune
+from pruning.datasets.data import Data
 from pruning.recovery.averaging import Averages
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.objective import Objective
 from pruning.recovery.phase import Phase
 from pruning.surgery.rebuild import copy_model
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from pruning.training.freezing import frozen
 from tests.pruning.models import blobs, half, residual, same, values
 

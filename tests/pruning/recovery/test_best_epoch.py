@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from pruning import PruningSpec, TrainingSpec
+from pruning.datasets.data import Data
 from pruning.recovery.early_stopping import patience
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.phase import Phase
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from tests.pruning.models import blobs, residual, same, values
 
 

@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, apply_plan, make_plan, prune
+from pruning.datasets.data import Data
 from pruning.errors import SpecError
 from pruning.recovery.distillation import SoftLoss, Teaching
 from pruning.recovery.fitting import Recovery
@@ -18,7 +19,6 @@ from pruning.recovery.phase import Phase
 from pruning.spec import Distillation
 from pruning.surgery.rebuild import copy_model
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from tests.pruning.models import blobs, residual, same, values
 from tests.strategies import randomise
 

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from pruning import PruningSpec, TrainingSpec
+from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.phase import Phase
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from tests.pruning.models import blobs, residual, same, values
 from tests.pruning.recovery.test_distillation import network
 

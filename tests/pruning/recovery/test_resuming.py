@@ -12,12 +12,12 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec
+from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.phase import Phase
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from pruning.training.freezing import frozen
 from tests.pruning.models import blobs, same, values
 

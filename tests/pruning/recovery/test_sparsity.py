@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, prune
+from pruning.datasets.data import Data
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.recovery.fitting import Recovery
@@ -20,7 +21,6 @@ from pruning.scoring.group_weights import coupled, scales
 from pruning.selection.bounds import shrinking
 from pruning.spec import Sparsity
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from tests.pruning.models import blobs, residual, same, values
 
 SPEC = PruningSpec(ratio=0.5)

@@ -8,10 +8,10 @@ import pytest
 from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, prune
+from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.statistics import refresh_statistics, restore_statistics, statistics_of, trained_normalizations
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from tests.pruning.models import blobs, residual, same
 
 BETTER_THAN_CHANCE = 0.6  # Of four classes.

@@ -11,9 +11,9 @@ import pytest
 from keras import layers
 
 from pruning import TrainingSpec, prune
+from pruning.datasets.data import Data
 from pruning.measure import file_size_bytes
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 from pruning.training.freezing import frozen
 from tests.pruning.models import blobs, residual
 

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from pruning.datasets.data import Data
 from pruning.errors import SpecError
 from pruning.spec import Augmentation, TrainingSpec
 from pruning.training.augmentation import Motion, moving_targets
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 
 ALL = Augmentation(horizontal_flip=True, vertical_flip=True, crop=1, shift=0.3)
 FLIPS = Augmentation(horizontal_flip=True, vertical_flip=True)

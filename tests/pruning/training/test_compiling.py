@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from pruning.datasets.data import Data
 from pruning.errors import DataError, SpecError
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 
 
 def model(activation: str | None = "softmax", units: int = 4, **compiled: Any) -> keras.Model:

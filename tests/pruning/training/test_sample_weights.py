@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
+from pruning.datasets.data import Data
 from pruning.errors import DataError, SpecError
 from pruning.spec import Augmentation, TrainingSpec
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
-from pruning.training.data import Data
 
 X = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")
 Y = np.array([0] * 8 + [1] * 3 + [2])

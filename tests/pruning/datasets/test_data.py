@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from pruning.datasets.data import Data
 from pruning.errors import DataError
-from pruning.training.data import Data
 
 X, Y = np.ones((10, 3), "float32"), np.arange(10)
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruning.datasets.rows import Rows, Samples
 from pruning.errors import DataError
 from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 
@@ -16,6 +17,8 @@ PARTS = ("x_train", "y_train", "x_val", "y_val", "sample_weight_train")
 
 Arrays = dict[str, np.ndarray]
 """One array for each input or output; the name `""` where there is just one."""
+Inputs = Mapping[str, Samples]
+"""The same of inputs, which may lie on disk."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Data:
     """What a model is trained on and measured with.
 
     Attributes:
-        x_train: Inputs, each of shape `(num_samples, *input_shape)`.
+        x_train: Inputs, each of shape `(num_samples, *input_shape)`; arrays, or some samples of arrays on disk.
         y_train: Targets, one for each output, of any shape that the loss takes; empty if the data has none.
         x_val: The same for validation; empty if there is none yet.
         y_val: The same for validation; empty if there is none yet.
@@ -31,9 +34,9 @@ class Data:
             (the name `""`) or by output; empty if all count alike. Validation counts all alike.
     """
 
-    x_train: Arrays
+    x_train: Inputs
     y_train: Arrays
-    x_val: Arrays
+    x_val: Inputs
     y_val: Arrays
     sample_weight_train: Arrays = field(default_factory=dict)
 
@@ -141,10 +144,10 @@ class Data:
         held, rest = np.sort(order[:num_val]), np.sort(order[num_val:])
         return replace(
             self,
-            x_train=_take(self.x_train, rest),
+            x_train=_rows(self.x_train, rest),
             y_train=_take(self.y_train, rest),
             sample_weight_train=_take(self.sample_weight_train, rest),
-            x_val=_take(self.x_train, held),
+            x_val=_rows(self.x_train, held),
             y_val=_take(self.y_train, held),
         )
 
@@ -155,7 +158,7 @@ class Data:
         chosen = np.sort(np.random.default_rng(seed).permutation(self.num_train)[:max_train_samples])
         return replace(
             self,
-            x_train=_take(self.x_train, chosen),
+            x_train=_rows(self.x_train, chosen),
             y_train=_take(self.y_train, chosen),
             sample_weight_train=_take(self.sample_weight_train, chosen),
         )
@@ -266,11 +269,15 @@ def _label(split: str, name: str) -> str:
     return f"{split}.{name}" if name else split
 
 
+def _rows(arrays: Inputs, samples: np.ndarray) -> Inputs:
+    return {name: Rows(array, samples) for name, array in arrays.items()}
+
+
 def _take(arrays: Arrays, indices: np.ndarray) -> Arrays:
     return {name: array[indices] for name, array in arrays.items()}
 
 
-def _check_values(array: np.ndarray, label: str) -> None:
+def _check_values(array: Samples, label: str) -> None:
     if array.dtype.kind not in "fiub":
         raise DataError(
             f"{label} does not hold numbers.",
@@ -318,7 +325,7 @@ def _by_name(arrays: Arrays, tensors: Mapping[str, Any], split: str) -> Arrays:
     return {name: arrays[name] for name in tensors}
 
 
-def _check_shape(array: np.ndarray, tensor: Any, label: str) -> None:
+def _check_shape(array: Samples, tensor: Any, label: str) -> None:
     expected = tuple(tensor.shape[1:])
     received = array.shape[1:]
     fits = len(expected) == len(received) and all(e in (None, r) for e, r in zip(expected, received, strict=True))

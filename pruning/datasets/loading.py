@@ -1,0 +1,66 @@
+"""A dataset by the name of its file, folder, or built-in set."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from pruning.datasets.builtin import NAMES, load_builtin
+from pruning.datasets.data import Data
+from pruning.datasets.images import ImageShape, load_images
+from pruning.datasets.npz import load_npz
+from pruning.errors import DataError, ModelError
+
+FORMS = f"an .npz file, a zip or folder of images, or {' or '.join(NAMES)}"
+
+
+def load_dataset(
+    source: str | Path, model: keras.Model, scratch: Path, *, max_train_samples: int | None = None, seed: int = 0
+) -> Data:
+    """Load a dataset for a model; its arrays stay on disk.
+
+    Args:
+        source: Path of an `.npz` file, or of a zip or folder of images; or the name of a built-in set.
+        model: Tells the size of images.
+        scratch: Empty folder for arrays, which have to stay there as long as the data is used.
+        max_train_samples: Decode a random subset of this many training images; `None`: all.
+        seed: Seed of the subset.
+
+    Raises:
+        DataError: It is no such thing, is damaged, or does not suit the model.
+        ModelError: The model does not take one image, and these are images.
+    """
+    if str(source) in NAMES:
+        return load_builtin(str(source))
+    path = Path(source)
+    if path.is_dir() or (zipfile.is_zipfile(path) and not _holds_arrays(path)):
+        return load_images(path, image_shape(model), scratch, max_train_samples, seed)
+    if path.is_file():
+        return load_npz(path, scratch)
+    raise DataError("There is no such dataset.", field="data", received=str(source), expected=FORMS)
+
+
+def _holds_arrays(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") for name in archive.namelist())
+
+
+def image_shape(model: keras.Model) -> ImageShape:
+    """Return height, width and channels of the model's only input.
+
+    Raises:
+        ModelError: The model has several inputs, or one that is no image.
+    """
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        raise ModelError(
+            "The model does not take one image.",
+            field="dataset",
+            received=f"inputs of shape {', '.join(str(shape) for shape in shapes)}",
+            expected="one input of shape (height, width, channels)",
+            hint="Give the data as .npz with one array for each input.",
+        )
+    height, width, channels = shapes[0]
+    return height, width, channels

@@ -1,0 +1,92 @@
+"""Arrays of an `.npz`, which stay on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pruning.datasets.data import Data
+from pruning.errors import DataError
+
+_HEADER_BYTES = 30
+"""Of a member of a zip, before its name; the lengths of name and extra field are the last two numbers of it."""
+_PART_BYTES = 1 << 20
+# What NumPy and zipfile raise over a file that is none, is encrypted, or compressed in a way of its own.
+_UNREADABLE = (
+    ValueError, OSError, EOFError, KeyError, TypeError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def load_npz(path: Path, scratch: Path) -> Data:
+    """Map `x_train, y_train` and perhaps `x_val, y_val`, or `x_train.<name>` with several inputs; targets may lack.
+
+    What `numpy.savez` wrote is mapped where it lies in the file; what is compressed is extracted first.
+
+    Args:
+        path: The file; it has to stay where it is.
+        scratch: Folder for extracted arrays, which have to stay there.
+
+    Raises:
+        DataError: The file is damaged, or an array has a wrong name, type or length.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = {
+                info.filename.removesuffix(".npy"): _mapped(path, archive, info, scratch) for info in archive.infolist()
+            }
+    except _UNREADABLE as error:
+        raise DataError(
+            "The .npz file cannot be read.",
+            field="dataset",
+            received=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            expected="arrays of numbers saved with numpy.savez",
+        ) from error
+    return Data.of(arrays)
+
+
+def _mapped(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch: Path) -> np.ndarray:
+    is_stored = info.compress_type == zipfile.ZIP_STORED
+    handle, extracted = tempfile.mkstemp(".npy", dir=scratch)  # Names from outside are no names of files.
+    with archive.open(info) as member, os.fdopen(handle, "wb") as target:  # The whole is read: that checks its sum.
+        for part in iter(lambda: member.read(_PART_BYTES), b""):
+            if not is_stored:
+                target.write(part)
+    path, offset = (path, _offset(path, info)) if is_stored else (Path(extracted), 0)
+    with path.open("rb") as file:
+        file.seek(offset)
+        shape, fortran_order, dtype = _header(file)
+        begin, end = file.tell(), offset + info.file_size
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    if begin + dtype.itemsize * int(np.prod(shape, dtype=np.int64)) != end:
+        raise ValueError(f"{info.filename} is shorter or longer than its header says")
+    if not all(shape):
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", begin, shape, "F" if fortran_order else "C")
+
+
+def _offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Return where the bytes of a stored member begin."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES or header[:4] != b"PK\x03\x04":
+        raise zipfile.BadZipFile("Bad magic number for file header")
+    lengths = np.frombuffer(header, "<u2", 2, _HEADER_BYTES - 4)
+    return int(info.header_offset + _HEADER_BYTES + lengths.sum(dtype=np.int64))
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in reads:
+        raise ValueError(f"arrays of format {version} are not known")
+    shape, fortran_order, dtype = reads[version](file)
+    return shape, fortran_order, dtype
