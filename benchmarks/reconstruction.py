@@ -129,7 +129,7 @@ def measured(model: keras.Model, spec: PruningSpec, data: Data, num_epochs: int)
     normalizations = trained_normalizations(refreshed.model)
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     refresh_statistics(refreshed.model, normalizations, batches)
-    done = reconstruct(graph, small, stays, inputs)
+    done = reconstruct(graph, small, stays, data.x_train)
     row = {
         "criterion": f"{spec.criterion}, {spec.scope}",
         "params": plan.params_after / plan.params_before,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.datasets.rows import Rows, Samples
+from pruning.datasets.rows import Samples, rows_of
 from pruning.errors import DataError
 from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 
@@ -144,10 +144,10 @@ class Data:
         held, rest = np.sort(order[:num_val]), np.sort(order[num_val:])
         return replace(
             self,
-            x_train=_rows(self.x_train, rest),
+            x_train=rows_of(self.x_train, rest),
             y_train=_take(self.y_train, rest),
             sample_weight_train=_take(self.sample_weight_train, rest),
-            x_val=_rows(self.x_train, held),
+            x_val=rows_of(self.x_train, held),
             y_val=_take(self.y_train, held),
         )
 
@@ -158,7 +158,7 @@ class Data:
         chosen = np.sort(np.random.default_rng(seed).permutation(self.num_train)[:max_train_samples])
         return replace(
             self,
-            x_train=_rows(self.x_train, chosen),
+            x_train=rows_of(self.x_train, chosen),
             y_train=_take(self.y_train, chosen),
             sample_weight_train=_take(self.sample_weight_train, chosen),
         )
@@ -267,10 +267,6 @@ def _array(value: Any, label: str) -> np.ndarray:
 
 def _label(split: str, name: str) -> str:
     return f"{split}.{name}" if name else split
-
-
-def _rows(arrays: Inputs, samples: np.ndarray) -> Inputs:
-    return {name: Rows(array, samples) for name, array in arrays.items()}
 
 
 def _take(arrays: Arrays, indices: np.ndarray) -> Arrays:

@@ -50,6 +50,11 @@ Samples = np.ndarray | Rows
 """Samples along the first axis."""
 
 
+def rows_of(inputs: Mapping[str, Samples], samples: np.ndarray) -> dict[str, Samples]:
+    """Return some samples of each input, which stay where they are."""
+    return {name: Rows(array, samples) for name, array in inputs.items()}
+
+
 def taken(inputs: Mapping[str, Samples], chosen: np.ndarray) -> dict[str, np.ndarray]:
     """Return copies of some samples of each input."""
     return {name: np.asarray(array[chosen]) for name, array in inputs.items()}

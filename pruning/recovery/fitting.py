@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from pruning.datasets.data import Arrays, Data, Inputs
-from pruning.datasets.rows import taken
+from pruning.datasets.rows import rows_of, taken
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
@@ -126,7 +126,7 @@ class Recovery:
                 graph,
                 small,
                 stays,
-                taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
+                rows_of(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
                 error=lambda model: self._evaluated(model, judged)["loss"],
                 batches=(batches[index][0] for index in range(len(batches))),
                 spec=spec,

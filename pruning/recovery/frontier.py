@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.datasets.data import Arrays
+from pruning.datasets.data import Inputs
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program, Step
 from pruning.keras_model.graph import require_graph
@@ -107,7 +107,7 @@ class Frontier:
     """
 
     def __init__(
-        self, graph: ChannelGraph, small: ChannelGraph, inputs: Arrays, order: Sequence[Move], budget: int, chunk: int
+        self, graph: ChannelGraph, small: ChannelGraph, inputs: Inputs, order: Sequence[Move], budget: int, chunk: int
     ) -> None:
         self.program, self._small = Program(graph.model), Program(small.model)
         by_path = dict(small.records.layers.values())
@@ -173,7 +173,7 @@ class Frontier:
     def _sizes(self) -> Iterator[int]:
         return (int(next(iter(original.values())).shape[0]) for original, _ in self._values)
 
-    def _bytes_of_one(self, inputs: Arrays, order: Sequence[Move], size: int) -> float:
+    def _bytes_of_one(self, inputs: Inputs, order: Sequence[Move], size: int) -> float:
         """Return the most bytes that a sample's tensors take at once, found by running some of them alone."""
         rows = np.arange(size) % len(next(iter(inputs.values())))
         values, _ = self._start([array[rows] for array in inputs.values()])

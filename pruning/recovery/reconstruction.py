@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pruning.datasets.data import Arrays
+from pruning.datasets.data import Inputs
+from pruning.datasets.rows import rows_of
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program, Step
 from pruning.keras_model.parts import variables_of
@@ -58,7 +59,7 @@ def reconstruct(
     graph: ChannelGraph,
     small: ChannelGraph,
     stays: np.ndarray,
-    inputs: Arrays,
+    inputs: Inputs,
     *,
     seed: int = 0,
     ridge: float = 1e-4,
@@ -107,8 +108,7 @@ def reconstruct(
     if not order:
         return Reconstruction((), 0, time.monotonic() - start)
     drawn = random.permutation(len(next(iter(inputs.values()))))
-    shuffled = {name: array[drawn] for name, array in inputs.items()}
-    frontier = Frontier(graph, small, shuffled, order, frontier_bytes, chunk)
+    frontier = Frontier(graph, small, rows_of(inputs, drawn), order, frontier_bytes, chunk)
     solver, found = _Solver(graph, small, stays, frontier, num_positions, random), []
     for position, move in enumerate(order):
         if move.layer is None:

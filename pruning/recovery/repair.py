@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.datasets.data import Arrays
+from pruning.datasets.data import Arrays, Inputs
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.weights import read_weights
 from pruning.recovery.reconstruction import reconstruct
@@ -23,7 +23,7 @@ def repair(
     graph: ChannelGraph,
     small: ChannelGraph,
     stays: np.ndarray,
-    samples: Arrays,
+    samples: Inputs,
     *,
     error: Callable[[keras.Model], float],
     batches: Iterable[Any],

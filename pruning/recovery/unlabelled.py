@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pruning.datasets.data import Data
-from pruning.datasets.rows import taken
+from pruning.datasets.rows import rows_of, taken
 from pruning.graph.groups import ChannelGraph
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart
 from pruning.recovery.repair import output_error, repair
@@ -33,7 +33,7 @@ class UnlabelledRecovery:
             graph,
             small,
             stays,
-            taken(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
+            rows_of(self._data.x_train, measured[:MAX_RECONSTRUCTED]),
             error=output_error(graph, taken(self._data.x_train, held_out), size),
             batches=(
                 list(taken(self._data.x_train, measured[start : start + size]).values())
