@@ -14,7 +14,7 @@ def not_found(kind: str, identifier: str) -> NotFoundError:
         field=f"{kind}_id",
         received=identifier,
         expected=f"the id of an existing {kind}",
-        hint=f"List what is there with GET /v1/{kind}s.",
+        hint=f"List the {kind}s that there are.",
     )
 
 
@@ -26,7 +26,7 @@ def no_artifact(job: JobRecord, name: str) -> NotFoundError:
             field="name",
             received=name,
             expected="an artifact of a job that has succeeded",
-            hint=f"Wait for the job with GET /v1/jobs/{job.id}?wait=60.",
+            hint="Wait until the job has finished.",
         )
     names = ", ".join(artifact.name for artifact in job.artifacts)
     return NotFoundError(
@@ -44,7 +44,7 @@ def missing_input(field_name: str, input_id: str) -> SpecError:
         field=field_name,
         received=input_id,
         expected=f"the id of an uploaded {field_name}",
-        hint=f"Upload it with POST /v1/{field_name}s, or list what is there with GET /v1/{field_name}s.",
+        hint=f"Upload it first, or list the {field_name}s that there are.",
     )
 
 
@@ -79,7 +79,7 @@ def still_needed(kind: str, input_id: str, job_id: str) -> ConflictError:
         field=f"{kind}_id",
         received=input_id,
         expected=f"a {kind} that no unfinished job needs",
-        hint=f"Wait for job {job_id}, or cancel it with POST /v1/jobs/{job_id}/cancel.",
+        hint=f"Wait for job {job_id}, or cancel it.",
     )
 
 

@@ -42,7 +42,7 @@ def refresh_statistics(model: keras.Model, normalizations: Sequence[Any], batche
     momenta = [layer.momentum for layer in normalizations]
     for index, inputs in enumerate(batches):
         for layer in normalizations:
-            layer.momentum = index / (index + 1)
+            layer.momentum = index / (index + 1)  # The moving mean is the plain one of all batches so far.
         values = dict(zip(program.inputs, program.standardize(keras.tree.flatten(inputs)), strict=True))
         program.run(values, program.outputs, training=training)
     for layer, momentum in zip(normalizations, momenta, strict=True):

@@ -111,8 +111,10 @@ def softmax(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     if axis is None:
         return [tensor.labels]
     mask = context.named().get("mask")
-    if mask is not None and (mask.shape[::-1] + (1,) * len(tensor.shape))[len(tensor.shape) - 1 - axis] != 1:
-        raise LockedError("its mask has an entry for each channel")
+    if mask is not None:
+        from_end = axis - len(tensor.shape)  # Shapes are aligned at their ends.
+        if len(mask.shape) >= -from_end and mask.shape[from_end] != 1:
+            raise LockedError("its mask has an entry for each channel")
     if axis in axes_of(layer.axis, len(tensor.shape)):
         context.read(0, tensor, axis)
     return [tensor.labels]
