@@ -19,7 +19,7 @@ from ridurre.connection import TIMEOUT, base_url, request_arguments
 from ridurre.conversations import LONG_POLL_SECONDS, OnEvent
 from ridurre.download import Download
 from ridurre.errors import ServiceUnavailableError
-from ridurre.events import Follower, Loss
+from ridurre.events import ConnectionLoss, EventReader
 from ridurre.objects import Artifact, Event, Job, Uploaded
 from ridurre.options import PruningOptions
 from ridurre.outcome import Pruned
@@ -107,26 +107,26 @@ class AsyncClient:
         on_outage: OnOutage | None = None,
     ) -> AsyncIterator[Event]:
         """Yield the job's events after a cursor, as they come, up to the terminal one."""
-        follower = Follower(job_id, after, Patience(job_id, outage_seconds, on_outage))
-        while not follower.ended:
-            if follower.polling:
-                poll = conversations.poll_events(job_id, follower.cursor, LONG_POLL_SECONDS, follower.patience)
+        reader = EventReader(job_id, after, Patience(job_id, outage_seconds, on_outage))
+        while not reader.ended:
+            if reader.polling:
+                poll = conversations.poll_events(job_id, reader.cursor, LONG_POLL_SECONDS, reader.patience)
                 events, _ = await self._run(poll)
                 for event in events:
-                    yield follower.seen(event)
+                    yield reader.seen(event)
                 if not events and (await self.job(job_id)).finished:
                     return
                 continue
-            lost: Loss | None = None
+            lost: ConnectionLoss | None = None
             try:
-                async with self._stream(follower.call()) as response:
+                async with self._stream(reader.call()) as response:
                     async for message in EventSource(response).aiter_sse():
-                        if (accepted := follower.accept(message)) is not None:
+                        if (accepted := reader.accept(message)) is not None:
                             yield accepted
             except (httpx.TransportError, SSEError, ServiceUnavailableError) as error:
                 lost = error
-            if not follower.ended:
-                await anyio.sleep(follower.lost(self.url, lost))
+            if not reader.ended:
+                await anyio.sleep(reader.lost(self.url, lost))
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for a job to be cancelled; it ends soon, not at once."""

@@ -18,7 +18,7 @@ from ridurre.connection import TIMEOUT, base_url, request_arguments
 from ridurre.conversations import LONG_POLL_SECONDS, OnEvent
 from ridurre.download import Download
 from ridurre.errors import ServiceUnavailableError
-from ridurre.events import Follower, Loss
+from ridurre.events import ConnectionLoss, EventReader
 from ridurre.objects import Artifact, Event, Job, Uploaded
 from ridurre.options import PruningOptions
 from ridurre.outcome import Pruned
@@ -129,25 +129,25 @@ class Client:
         on_outage: OnOutage | None = None,
     ) -> Iterator[Event]:
         """Yield the job's events after a cursor, as they come, up to the terminal one."""
-        follower = Follower(job_id, after, Patience(job_id, outage_seconds, on_outage))
-        while not follower.ended:
-            if follower.polling:
-                poll = conversations.poll_events(job_id, follower.cursor, LONG_POLL_SECONDS, follower.patience)
+        reader = EventReader(job_id, after, Patience(job_id, outage_seconds, on_outage))
+        while not reader.ended:
+            if reader.polling:
+                poll = conversations.poll_events(job_id, reader.cursor, LONG_POLL_SECONDS, reader.patience)
                 events, _ = self._run(poll)
-                yield from map(follower.seen, events)
+                yield from map(reader.seen, events)
                 if not events and self.job(job_id).finished:
                     return
                 continue
-            lost: Loss | None = None
+            lost: ConnectionLoss | None = None
             try:
-                with self._stream(follower.call()) as response:
+                with self._stream(reader.call()) as response:
                     for message in EventSource(response).iter_sse():
-                        if (event := follower.accept(message)) is not None:
+                        if (event := reader.accept(message)) is not None:
                             yield event
             except (httpx.TransportError, SSEError, ServiceUnavailableError) as error:
                 lost = error
-            if not follower.ended:
-                time.sleep(follower.lost(self.url, lost))
+            if not reader.ended:
+                time.sleep(reader.lost(self.url, lost))
 
     def cancel(self, job_id: str) -> Job:
         """Ask for a job to be cancelled; it ends soon, not at once."""

@@ -14,10 +14,10 @@ from ridurre.steps import Call
 
 RECONNECT_SECONDS = 0.2
 
-Loss = httpx.TransportError | SSEError | ServiceUnavailableError
+ConnectionLoss = httpx.TransportError | SSEError | ServiceUnavailableError
 
 
-class Follower:
+class EventReader:
     """Where one reader of events is, independent of how the bytes arrive.
 
     Attributes:
@@ -61,7 +61,7 @@ class Follower:
         self._brought = True
         return event
 
-    def lost(self, url: str, error: Loss | None) -> float:
+    def lost(self, url: str, error: ConnectionLoss | None) -> float:
         """Return after how many seconds to connect again; `None` stands for a stream that just ended.
 
         Raises:

@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Place:
+class ServeSettings:
     """Where to listen and where to keep things; port 0 stands for any free one."""
 
     host: str
@@ -55,13 +55,13 @@ class Place:
     data_directory: Path
 
 
-def serve(place: Place, say: Say) -> None:
+def serve(settings: ServeSettings, say: Say) -> None:
     """Run the service until SIGINT or SIGTERM, then end all of it: the API first, the worker, Redis last.
 
     A second signal ends everything at once.
 
     Args:
-        place: Where to listen and to keep things.
+        settings: Where to listen and to keep things.
         say: Takes messages for people, among them the URL once the service is ready.
 
     Raises:
@@ -69,9 +69,9 @@ def serve(place: Place, say: Say) -> None:
         EmbeddedServiceError: The address or the data directory is taken, or a process cannot start or died.
     """
     check_settings()
-    data_directory = place.data_directory.absolute()
+    data_directory = settings.data_directory.absolute()
     (data_directory / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
-    port = _checked_port(place.host, place.port)
+    port = _checked_port(settings.host, settings.port)
     with ExitStack() as stack:
         stack.enter_context(_lock(data_directory))
         signals = stack.enter_context(_Signals())
@@ -96,14 +96,14 @@ def serve(place: Place, say: Say) -> None:
         stack.callback(worker.stop, WORKER_STOP_SECONDS)
         api = Process(
             "The API",
-            [sys.executable, *API_COMMAND, "--host", place.host, "--port", str(port)],
+            [sys.executable, *API_COMMAND, "--host", settings.host, "--port", str(port)],
             log=data_directory / "logs" / "api.log",
             environment=environment,
             directory=PACKAGES,
         )
         stack.callback(api.stop, API_STOP_SECONDS)
         signals.processes += [worker, api]
-        _run(_url(place.host, port), signals, data_directory, say)
+        _run(_url(settings.host, port), signals, data_directory, say)
         say("Stopping: the API, the worker, Redis. Once more Ctrl-C ends them at once.")
 
 

@@ -35,7 +35,7 @@ class _Line(Progress):
     metrics: Metrics = Field(default_factory=dict)
 
 
-class Step(BaseModel):
+class ChildEvent(BaseModel):
     """One event of the child: the progress, and the metrics of the latest event that has some."""
 
     progress: Progress
@@ -53,7 +53,7 @@ class ProgressTail:
         self._complained = False
         self.metrics: dict[str, float] = {}
 
-    def read(self) -> list[Step]:
+    def read(self) -> list[ChildEvent]:
         """Return the events since the last call; of a flood only the newest."""
         if self._file is None:
             self._file = self._directory.open_regular("events.jsonl")
@@ -71,7 +71,7 @@ class ProgressTail:
         if self._file is not None:
             self._file.close()
 
-    def _parse(self, line: bytes) -> Step | None:
+    def _parse(self, line: bytes) -> ChildEvent | None:
         if len(line) > MAX_LINE_BYTES:
             self._complain("a line that is too long")
             return None
@@ -85,7 +85,7 @@ class ProgressTail:
         told, guessed = parsed.eta_seconds, self._guessed_seconds(parsed.fraction)
         seconds = guessed if told is None else told
         eta_seconds = None if seconds is None else max(LEAST_ETA_SECONDS, round(seconds, 1))
-        return Step(progress=Progress(**fields, eta_seconds=eta_seconds), metrics=self.metrics)
+        return ChildEvent(progress=Progress(**fields, eta_seconds=eta_seconds), metrics=self.metrics)
 
     def _guessed_seconds(self, fraction: float | None) -> float | None:
         """Assume that the rest goes as fast as what is done; say nothing where there is nothing to go by."""

@@ -23,7 +23,7 @@ def serve(
 
     Redis is the one that RIDURRE_REDIS_URL or REDIS_URL names, else an embedded one.
     """
-    from ridurre.serve import Place, is_loopback
+    from ridurre.serve import ServeSettings, is_loopback
     from ridurre.serve import serve as run
 
     console = Console()
@@ -33,6 +33,6 @@ def serve(
         )
     with exit_codes():
         run(
-            Place(host=host, port=port, data_directory=data_directory),
+            ServeSettings(host=host, port=port, data_directory=data_directory),
             lambda text: console.print(literal_lines(text), soft_wrap=True),
         )

@@ -16,7 +16,7 @@ import pytest
 
 from jobs.settings import Settings
 from ridurre.errors import EmbeddedServiceError
-from ridurre.serve import WORKER_COMMAND, Place, is_loopback, serve
+from ridurre.serve import WORKER_COMMAND, ServeSettings, is_loopback, serve
 from worker.app import worker_arguments
 
 Served = tuple[subprocess.Popen[str], str]
@@ -87,14 +87,14 @@ def test_killed_hard_it_leaves_no_orphans(served: Served) -> None:
 @pytest.mark.e2e
 def test_the_data_directory_is_taken(served: Served, tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServiceError, match=r"Another .* uses this data directory"):
-        serve(Place("127.0.0.1", 0, tmp_path / "data"), lambda _: None)
+        serve(ServeSettings("127.0.0.1", 0, tmp_path / "data"), lambda _: None)
 
 
 @pytest.mark.fast
 def test_an_address_that_is_taken(tmp_path: Path) -> None:
     refused = pytest.raises(EmbeddedServiceError, match=r"(?s)cannot listen there.*--port 0")
     with socket.create_server(("127.0.0.1", 0)) as taken, refused:
-        serve(Place("127.0.0.1", taken.getsockname()[1], tmp_path), lambda _: None)
+        serve(ServeSettings("127.0.0.1", taken.getsockname()[1], tmp_path), lambda _: None)
 
 
 @pytest.mark.fast

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from worker.directory import JobDirectory
-from worker.progress import LEAST_ETA_SECONDS, ProgressTail, Step
+from worker.progress import LEAST_ETA_SECONDS, ChildEvent, ProgressTail
 
 pytestmark = pytest.mark.fast
 
 
-def steps_after(directory: Path, *lines: str) -> list[Step]:
+def steps_after(directory: Path, *lines: str) -> list[ChildEvent]:
     (directory / "events.jsonl").write_text("".join(line + "\n" for line in lines))
     tail = ProgressTail(JobDirectory(directory))
     try:
