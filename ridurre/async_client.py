@@ -21,9 +21,9 @@ from ridurre.download import Download
 from ridurre.errors import ServiceUnavailableError
 from ridurre.events import ConnectionLoss, EventReader
 from ridurre.objects import Artifact, Event, Job, Uploaded
-from ridurre.options import PruningOptions
 from ridurre.outcome import Pruned
 from ridurre.patience import OUTAGE_SECONDS, OnOutage, Patience
+from ridurre.pruning_options import PruningOptions
 from ridurre.steps import Call, Fetch, Flow, Pause
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pruning.catalog import AUTO, CRITERIA
 from pruning.spec import PruningSpec, TrainingSpec
-from ridurre.options import PruningOptions, given, plain, validated
+from ridurre.options import given, plain, validated
+from ridurre.pruning_options import PruningOptions
 from ridurre.target import check_model_target, check_new_folder
 
 if TYPE_CHECKING:

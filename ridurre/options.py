@@ -1,13 +1,10 @@
-"""The options of a prune by keyword: the fields of `pruning.spec.PruningSpec`, for people and type checkers.
-
-Kept apart from the spec so that the client needs nothing of the library; a test holds the two together.
-"""
+"""Options of a prune as they are given by keyword: made plain, and checked against the specs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,41 +12,6 @@ from pruning.errors import invalid_spec
 from ridurre.errors import InvalidOptionError
 
 Spec = TypeVar("Spec", bound=BaseModel)
-
-
-class PruningOptions(TypedDict, total=False):
-    """What to remove, how much, and when to stop; see `PruningSpec` for each field."""
-
-    criterion: Any
-    scope: str
-    normalisation: str
-    importance_per: str
-    ratio: float | None
-    num_iterations: int | None
-    target_params: float | None
-    target_macs: float | None
-    target_file_bytes: float | None
-    target_latency: float | dict[str, Any] | None
-    runtimes: list[str]
-    max_filters_removed: float | None
-    max_metric_drop: float | None
-    metric: str | None
-    schedule: Any
-    include: list[str]
-    exclude: list[str]
-    freeze: list[str]
-    ratios: dict[str, float]
-    ratios_by_width: list[dict[str, float]]
-    min_channels: int
-    min_channels_by_layer: dict[str, int]
-    calibration_samples: int
-    reconstruction: bool
-    max_ratio: float | None
-    round_to: int
-    sweep: dict[str, Any] | None
-    search: dict[str, Any] | None
-    baselines: dict[str, Any] | None
-    seed: int
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

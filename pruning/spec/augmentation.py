@@ -18,8 +18,8 @@ class Augmentation(Frozen):
     label 0, or no class at all where each class has a map of its own.
     """
 
-    horizontal_flip: bool = False
-    vertical_flip: bool = False
+    horizontal_flip: bool = Field(default=False, description="Mirror half of the images, left to right.")
+    vertical_flip: bool = Field(default=False, description="Turn half of the images upside down.")
     crop: int = Field(default=0, ge=0, le=256, description="Pad by this many pixels, then crop back at random.")
     shift: float = Field(default=0.0, ge=0, lt=1, description="Shift by up to this fraction of height and width.")
     targets: Literal["auto", "unchanged"] = Field(

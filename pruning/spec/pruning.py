@@ -188,7 +188,7 @@ class PruningSpec(Frozen):
     baselines: Baselines | None = Field(
         default=None, description="Make models to compare the delivered one with; they are never delivered."
     )
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Of all that is random.")
 
     @property
     def extent_is_given(self) -> bool:

@@ -68,17 +68,21 @@ class TrainingSpec(Frozen):
         "divided over the iterations; each phase ends early when it no longer helps, and its best epoch is kept.",
     )
     post_training_epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs after the last iteration.")
-    batch_size: int = Field(default=64, ge=1, le=65_536)
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="Samples per training step.")
     loss: KerasName | dict[Name, KerasName] | None = Field(
         default=None, description="Any Keras loss; per output by name."
     )
-    optimizer: KerasName | None = None
-    learning_rate: float | None = Field(default=None, gt=0)
+    optimizer: KerasName | None = Field(default=None, description="Any of Keras. Default: the compiled model's.")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="At its peak. Default: the compiled model's, or its optimizer's own."
+    )
     learning_rate_schedule: LearningRateSchedule = Field(
         default="cosine", description="Over each phase, from `learning_rate` towards zero, after the warm-up."
     )
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1, description="Share of each phase spent warming up.")
-    metrics: list[KerasName] | dict[Name, list[KerasName]] | None = None
+    metrics: list[KerasName] | dict[Name, list[KerasName]] | None = Field(
+        default=None, description="Any of Keras; per output by name. Default: the compiled model's."
+    )
     augmentation: Augmentation | Literal["auto"] = Field(
         default="auto",
         description="Random changes to training images. auto: after the first prune, flips and small shifts, each only "
@@ -110,7 +114,7 @@ class TrainingSpec(Frozen):
         "this, such as 0.999.",
     )
     mixed_precision: bool = Field(default=False, description="Train in bfloat16; the model keeps its own precision.")
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Of all that is random.")
 
     @property
     def known_augmentation(self) -> Augmentation:

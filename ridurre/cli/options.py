@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
 
 from pruning.catalog import AUTO, CRITERIA
-from ridurre.options import PruningOptions
+from pruning.spec import PruningSpec, TrainingSpec
+from ridurre.pruning_options import PruningOptions
+from ridurre.spec_options import SpecOption, spec_options
 
 Url = Annotated[
     str | None,
@@ -79,13 +82,6 @@ def check_numbers(numbers: str | None) -> str | None:
     return numbers
 
 
-def epochs(text: str) -> int | str:
-    """Return a number of epochs or `auto`; anything else is a usage error."""
-    if text == "auto" or text.isdecimal():
-        return text if text == "auto" else int(text)
-    raise typer.BadParameter(f"{text!r} is neither auto nor a number of epochs.")
-
-
 CRITERION_HELP = "What decides which channels stay; auto: by what data there is.  " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
@@ -120,108 +116,38 @@ Training = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Where the pruned model goes.", show_default="<model>.pruned.keras")]
 
-# Which options of the command are which fields of the specs.
-PRUNING_FIELDS = {
-    "criterion": "criterion",
-    "ratio": "ratio",
-    "target_params": "target_params",
-    "target_macs": "target_macs",
-    "target_file_bytes": "target_file_bytes",
-    "target_latency": "target_latency",
-    "runtimes": "runtime",
-    "max_filters_removed": "max_filters_removed",
-    "max_metric_drop": "max_metric_drop",
-    "scope": "scope",
-    "round_to": "round_to",
-    "freeze": "freeze",
-    "num_iterations": "iterations",
-    "schedule": "schedule",
-    "include": "include",
-    "exclude": "exclude",
-    "min_channels": "min_channels",
-    "seed": "seed",
-}
-# The same for fields of fields; lists are given with commas.
-NESTED_FIELDS = {
-    "sweep": {"criteria": "sweep_criteria", "sizes": "sweep_sizes"},
-    "search": {"max_trials": "search_trials", "max_epochs": "search_epochs", "max_minutes": "search_minutes"},
-    "baselines": {"methods": "baselines"},
-}
+PRUNING, TRAINING = spec_options(PruningSpec, "What to prune"), spec_options(TrainingSpec, "How to train")
 EXTENTS = {
     "ratio", "ratios", "ratios_by_width", "target_params", "target_macs", "target_file_bytes", "target_latency",
     "max_filters_removed", "max_metric_drop",
 }  # fmt: skip
-TRAINING_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs", "batch_size", "learning_rate", "seed")
+OWN: dict[str, tuple[Any, Any]] = {
+    "criterion": (Criterion, AUTO),
+    "sweep_criteria": (
+        Annotated[str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)],
+        None,
+    ),
+    "sweep_sizes": (
+        Annotated[
+            str | None,
+            Option(help="Try several sizes, as shares that are left, such as 0.6,0.4.", callback=check_numbers),
+        ],
+        None,
+    ),
+}
+"""Options that do more than their field says: annotation and default."""
 
 
-@dataclass(frozen=True)
-class PruneOptions:
-    """What to prune with, how far, and how to train around it."""
+class Asked:
+    """What to prune with, how far, and how to train around it; `PruneOptions` has a field for each option."""
 
-    data: Data = None
-    criterion: Criterion = AUTO
-    ratio: Annotated[float | None, Option(help="Fraction of each group's channels removed per iteration.")] = None
-    target_params: Annotated[float | None, Option(help="Most parameters left: a share such as 0.4, or a count.")] = None
-    target_macs: Annotated[float | None, Option(help="Most MACs left: a share such as 0.4, or a count.")] = None
-    target_file_bytes: Annotated[float | None, Option(help="Largest file: a share, or bytes.")] = None
-    target_latency: Annotated[float | None, Option(help="Longest call: a share of the original's time.")] = None
-    runtime: Annotated[
-        list[str] | None, Option(help="Time before and after there too: litert, onnx, …; may be repeated.")
-    ] = None
-    max_filters_removed: Annotated[float | None, Option(help="Stop before more of all channels is removed.")] = None
-    max_metric_drop: Annotated[
-        float | None,
-        Option(
-            help="Deliver a model at most so much worse, such as 0.01 of accuracy; without a size, search for the "
-            "smallest such model."
-        ),
-    ] = None
-    sweep_criteria: Annotated[
-        str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)
-    ] = None
-    sweep_sizes: Annotated[
-        str | None,
-        Option(help="Try several sizes, as shares of MACs that are left, such as 0.6,0.4.", callback=check_numbers),
-    ] = None
-    search_trials: Annotated[int | None, Option(help="Sizes that a search for the smallest model tries.")] = None
-    search_epochs: Annotated[int | None, Option(help="Epochs after which such a search ends.")] = None
-    search_minutes: Annotated[float | None, Option(help="Minutes after which such a search ends.")] = None
-    baselines: Annotated[
-        str | None, Option(help="Models to compare with, such as random,uniform_l1,from_scratch; never delivered.")
-    ] = None
-    iterations: Annotated[int | None, Option(min=1, help="Prune and fine-tune this often at most.")] = None
-    schedule: Annotated[str | None, Option(help="constant, linear, exponential or one_shot.")] = None
-    scope: Annotated[str | None, Option(help="local, within each layer; global, among all; or sensitivity.")] = None
-    round_to: Annotated[int | None, Option(min=1, help="Leave multiples of so many channels, such as 8.")] = None
-    include: Annotated[list[str] | None, Option(help="Only layers that match; may be repeated.")] = None
-    exclude: Annotated[list[str] | None, Option(help="Not layers that match; may be repeated.")] = None
-    freeze: Annotated[list[str] | None, Option(help="Neither prune nor train what matches; may be repeated.")] = None
-    min_channels: Annotated[int | None, Option(min=1, help="Never leave a layer with fewer.")] = None
-    epochs: Annotated[int | None, Option(min=0, help="Training before the first prune.")] = None
-    fine_tuning_epochs: Annotated[
-        str | None,
-        Option(help="After each prune; auto, what data and removed share need.", metavar="<auto|int>", parser=epochs),
-    ] = None
-    post_training_epochs: Annotated[int | None, Option(min=0, help="After the last iteration.")] = None
-    batch_size: Annotated[int | None, Option(min=1, help="Samples per training step.")] = None
-    learning_rate: Annotated[float | None, Option(help="Peak; default: the compiled model's.")] = None
-    seed: Annotated[int | None, Option(min=0, help="For pruning and training.")] = None
-    pruning: Pruning = None
-    training: Training = None
+    data: str | None
+    pruning: dict[str, Any] | None
+    training: dict[str, Any] | None
 
     def for_pruning(self) -> PruningOptions:
         """Return what was given of the fields of `PruningSpec`; without an extent that is a usage error."""
-        further = self.pruning or {}
-        options: PruningOptions = further | {  # type: ignore[assignment]
-            field: value
-            for field, option in PRUNING_FIELDS.items()
-            if (value := getattr(self, option)) not in (None, [])
-        }
-        for field, inner in NESTED_FIELDS.items():
-            given = {name: value for name, option in inner.items() if (value := getattr(self, option)) is not None}
-            given = {name: listed(value) if isinstance(value, str) else value for name, value in given.items()}
-            if given:
-                options[field] = (further.get(field) or {}) | given  # type: ignore[literal-required]
+        options: PruningOptions = self._given(PRUNING, self.pruning)  # type: ignore[assignment]
         if not options.keys() & EXTENTS and not (options.get("sweep") or {}).get("sizes"):
             raise typer.BadParameter(
                 "Say how far to go: give --ratio, --target-params, another --target or --max-filters-removed; or "
@@ -231,5 +157,31 @@ class PruneOptions:
 
     def for_training(self) -> dict[str, Any]:
         """Return what was given of the fields of `TrainingSpec`."""
-        given = {name: value for name in TRAINING_FIELDS if (value := getattr(self, name)) is not None}
-        return (self.training or {}) | given
+        return self._given(TRAINING, self.training)
+
+    def _given(self, options: list[SpecOption], further: Mapping[str, Any] | None) -> dict[str, Any]:
+        given: dict[str, Any] = dict(further or {})
+        for option in options:
+            value = getattr(self, option.name)
+            if value is None or value == []:
+                continue
+            field, *inner = option.path
+            if inner:
+                value = (given.get(field) or {}) | {inner[0]: listed(value) if option.is_list else value}
+            given[field] = value
+        return given
+
+
+def _fields() -> list[tuple[str, Any, Any]]:
+    """Return name, annotation and default of each option; a field that both specs have is one option."""
+    options = {each.name: (each.annotation, None) for each in [*TRAINING, *PRUNING]}
+    order = dict.fromkeys([each.name for each in [*PRUNING, *TRAINING]])
+    ordered = {name: OWN.get(name, options[name]) for name in order}
+    own = {"data": (Data, None), **ordered, "pruning": (Pruning, None), "training": (Training, None)}
+    return [(name, annotation, field(default=default)) for name, (annotation, default) in own.items()]
+
+
+if TYPE_CHECKING:
+    PruneOptions = Asked
+else:
+    PruneOptions = make_dataclass("PruneOptions", _fields(), bases=(Asked,), frozen=True)

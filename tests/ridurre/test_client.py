@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pruning.spec import PruningSpec
 from ridurre import AsyncClient, Client
 from ridurre.errors import (
     ConflictError,
@@ -22,7 +21,6 @@ from ridurre.errors import (
     ServiceUnreachableError,
     UnexpectedAnswerError,
 )
-from ridurre.options import PruningOptions
 from tests.ridurre.conftest import URL, Call
 from tests.ridurre.fake_service import JOB_ID, FakeService, job_body, problem
 
@@ -45,10 +43,6 @@ def test_both_clients_offer_the_same_methods() -> None:
         }
 
     assert methods(Client) == methods(AsyncClient)
-
-
-def test_options_are_those_of_the_spec() -> None:
-    assert set(PruningOptions.__annotations__) == set(PruningSpec.model_fields)
 
 
 def test_upload_sends_the_bytes_with_their_length(call: Call, service: FakeService, model: Path) -> None:
