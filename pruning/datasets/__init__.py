@@ -1,4 +1,4 @@
 """Data in whatever form people have it → arrays by input and output, on disk where they come from a file.
 
-`data` is what all forms become; `npz`, `images` and `builtin` are a form each, and `loading` tells them apart.
+`data` is what all forms become; `npz`, `images`, `streams` and `builtin` are a form each; `loading` tells files apart.
 """

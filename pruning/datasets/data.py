@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pruning.datasets.rows import Samples, rows_of
+from pruning.datasets.streams import is_stream, spooled
 from pruning.errors import DataError
 from pruning.keras_model.graph import inputs_by_name, outputs_by_name
 
@@ -49,14 +50,19 @@ class Data:
                 `y_train` and perhaps `x_val`, `y_val`, `sample_weight_train`; without targets an array `x`, or a
                 dict without `y_train` and `y_val`. Each of them is one array, or for several inputs or outputs a
                 dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left` name an
-                input.
+                input. Or batches, as `model.fit` takes them: a `tf.data.Dataset`, a `PyDataset`, a generator or a data
+                loader that ends, or two of them to train and to validate on; they are written to disk first.
 
         Raises:
             DataError: It is none of these, or the arrays do not fit each other.
         """
         if isinstance(data, Data):
             return data
-        if isinstance(data, Mapping):
+        if is_stream(data):
+            parts = spooled(data, "train")
+        elif isinstance(data, tuple | list) and len(data) == 2 and is_stream(data[0]):
+            parts = spooled(data[0], "train") | ({} if data[1] is None else spooled(data[1], "val"))
+        elif isinstance(data, Mapping):
             parts = _from_mapping(data)
         elif isinstance(data, (tuple, list)) and len(data) == 2:
             if isinstance(data[0], tuple) and len(data[0]) == 2 and _is_pair(data[1]):
@@ -70,8 +76,8 @@ class Data:
                 "The data has no known form.",
                 field="dataset",
                 received=type(data).__name__,
-                expected="(x, y), ((x, y), (x_val, y_val)), a dict with x_train, y_train, x_val, y_val, or without "
-                "targets an array x",
+                expected="(x, y), ((x, y), (x_val, y_val)), a dict with x_train, y_train, x_val, y_val, batches such "
+                "as a tf.data.Dataset, or without targets an array x",
             )
         parts = {name: part for name, part in parts.items() if part is not None}
         for required in ("x_train", "y_train") if "y_val" in parts else ("x_train",):

@@ -1,0 +1,140 @@
+"""Data that comes batch by batch, written to disk once and mapped."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
+
+import keras
+import numpy as np
+
+from pruning.errors import DataError
+
+_BATCH = "(x, y), (x, y, sample_weight) or x, each an array of samples, or a dict or tuple of such arrays"
+
+
+def is_stream(value: Any) -> bool:
+    """Tell whether something gives batches: a `PyDataset`, a `tf.data.Dataset`, a generator, a data loader."""
+    if isinstance(value, keras.utils.PyDataset):
+        return True
+    is_array = hasattr(value, "__array__") or isinstance(value, Mapping | tuple | list | str | bytes)
+    return hasattr(value, "__iter__") and not is_array
+
+
+def spooled(stream: Any, split: str) -> dict[str, Any]:
+    """Read a stream to its end.
+
+    Args:
+        stream: Gives batches of samples, and ends.
+        split: `train` or `val`.
+
+    Returns:
+        `x_<split>` and, if there are any, `y_<split>` and `sample_weight_train`: arrays that lie in files without
+        names, which go with them.
+
+    Raises:
+        DataError: It does not end, gives something else, or batches that do not fit each other.
+    """
+    names = (f"x_{split}", f"y_{split}", f"sample_weight_{split}")
+    spools: dict[str, Any] = {}
+    structures: dict[str, Any] = {}
+    for batch in _batches(stream):
+        parts = batch if isinstance(batch, tuple | list) and len(batch) <= len(names) else (batch,)
+        given = {name: part for name, part in zip(names, parts, strict=False) if part is not None}
+        if not structures:
+            structures = {name: keras.tree.map_structure(lambda _: None, part) for name, part in given.items()}
+            spools = {name: [_Spool(name) for _ in keras.tree.flatten(part)] for name, part in given.items()}
+        for name in given.keys() | spools.keys():
+            leaves = keras.tree.flatten(given[name]) if name in given else []
+            if len(leaves) != len(spools.get(name, [])):
+                raise _unfit(name, f"{len(leaves)} arrays, after {len(spools.get(name, []))}")
+            for spool, leaf in zip(spools[name], leaves, strict=True):
+                spool.append(np.asarray(leaf))
+    if not spools:
+        raise DataError("There are no batches.", field=f"dataset.{names[0]}", received="nothing", expected=_BATCH)
+    if names[2] in spools and split != "train":
+        raise DataError(
+            "The validation set counts all samples alike.",
+            field=f"dataset.{names[2]}",
+            received="sample weights",
+            expected="batches (x, y)",
+        )
+    return {
+        name: keras.tree.pack_sequence_as(structures[name], [spool.mapped() for spool in spools[name]])
+        for name in spools
+    }
+
+
+def _batches(stream: Any) -> Iterable[Any]:
+    if isinstance(stream, keras.utils.PyDataset):
+        if stream.num_batches is None:
+            raise _endless(stream)
+        return _by_number(stream, stream.num_batches)
+    cardinality = getattr(stream, "cardinality", None)
+    if callable(cardinality) and int(cardinality()) == -1:  # What TensorFlow calls INFINITE_CARDINALITY.
+        raise _endless(stream)
+    batches: Iterable[Any] = stream
+    return batches
+
+
+def _by_number(dataset: keras.utils.PyDataset, num_batches: int) -> Iterator[Any]:
+    for index in range(num_batches):
+        yield dataset[index]
+
+
+class _Spool:
+    """Samples that are written one batch after the other, and mapped in the end."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # It lives as long as what is mapped.
+        self._shape: tuple[int, ...] | None = None
+        self._dtype = np.dtype(np.float32)
+        self._num_samples = 0
+
+    def append(self, samples: np.ndarray) -> None:
+        """Add a batch.
+
+        Raises:
+            DataError: It is none, holds no numbers, or samples of another shape or type than the one before.
+        """
+        if samples.ndim == 0 or samples.dtype.hasobject:
+            raise _unfit(self._name, f"a {samples.dtype} of shape {samples.shape}")
+        if self._shape is None:
+            self._shape, self._dtype = samples.shape[1:], samples.dtype
+        if (samples.shape[1:], samples.dtype) != (self._shape, self._dtype):
+            now, before = (f"{dtype} of shape {shape}" for dtype, shape in (
+                (samples.dtype, samples.shape[1:]), (self._dtype, self._shape),
+            ))  # fmt: skip
+            raise _unfit(self._name, f"samples of {now}, after some of {before}")
+        self._file.write(np.ascontiguousarray(samples).data)
+        self._num_samples += len(samples)
+
+    def mapped(self) -> np.ndarray:
+        """Return all samples, which stay on disk until the array is gone."""
+        self._file.flush()
+        shape = (self._num_samples, *(self._shape or ()))
+        if not all(shape):
+            return np.empty(shape, self._dtype)
+        return np.memmap(self._file, self._dtype, "r", 0, shape)
+
+
+def _unfit(name: str, received: str) -> DataError:
+    return DataError(
+        "The batches do not fit each other, or are none.",
+        field=f"dataset.{name}",
+        received=received,
+        expected=_BATCH,
+        hint="Give samples in batches, as model.fit takes them: of tf.data, dataset.batch(64).",
+    )
+
+
+def _endless(stream: Any) -> DataError:
+    return DataError(
+        "The data has no end.",
+        field="dataset",
+        received=f"{type(stream).__name__} without a number of batches",
+        expected="batches that end",
+        hint="Give the data before it is repeated, or dataset.take(n).",
+    )
