@@ -17,9 +17,10 @@ from pruning.graph.program import Program
 from pruning.scoring.calibration import Calibration, OnShare
 from pruning.scoring.group_weights import coupled, filters, folded_filters, normalisations_behind, scales
 from pruning.scoring.members import measure_members, member_views
-from pruning.scoring.observation import gated_views, measure_activations, measure_gradients, sample_gradients, views
+from pruning.scoring.observation import measure_activations, measure_gradients, sample_gradients
 from pruning.scoring.readings import linear_views, measure_readings
 from pruning.scoring.removal import measure_removals, removals
+from pruning.scoring.views import gated_views, views
 from pruning.spec import PruningSpec
 
 _SAMPLES_OF_A_TRIAL = 64

@@ -16,7 +16,8 @@ from pruning.rules.context import channel_axis
 from pruning.rules.normalization import axes_of
 from pruning.rules.records import WeightAxis
 from pruning.scoring.calibration import Calibration
-from pruning.scoring.observation import Measure, Sums, View, measure_gates, unseen, views
+from pruning.scoring.observation import Measure, Sums, measure_gates
+from pruning.scoring.views import View, unseen, views
 
 _MADE_ALONG: dict[type, Callable[[Any, int], int]] = {
     **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense), channel_axis),

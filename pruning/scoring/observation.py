@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,9 +14,8 @@ from keras import ops
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
-from pruning.proof.reference import REDUCTIONS, REFERENCES
-from pruning.rules.records import Place
 from pruning.scoring.calibration import Calibration
+from pruning.scoring.views import View, gated_views, seen_groups, views
 
 Measure = Callable[[Any], Any]
 Sums = dict[str, np.ndarray]
@@ -28,139 +25,13 @@ _BATCH_BYTES = 2**28
 _MAX_BATCH_SIZE = 256
 
 
-@dataclass(frozen=True)
-class View:
-    """Where a group's channels lie in one tensor that goes into a step.
-
-    Attributes:
-        step: Index of the step.
-        tensor: Number of the tensor.
-        axis: The axis on which the channels lie, with the batch axis.
-        positions: Where along it, shape `(num_channels, n)`.
-    """
-
-    step: int
-    tensor: int
-    axis: int
-    positions: np.ndarray
-
-
-Find = Callable[[ChannelGraph, Program, ChannelGroup], list[View]]
-"""Says where a group's channels are seen."""
-
-
-def views(graph: ChannelGraph, program: Program, group: ChannelGroup, *, unfolded: bool = False) -> list[View]:
-    """Return where a group's channels are read: by weights, and by operations that add up products of several.
-
-    Operations with statistics of several channels, such as a softmax, pass the channels on, and what reads them
-    behind is what counts. Those that make one value of several only look at them.
-
-    Args:
-        graph: The traced model.
-        program: Its steps.
-        group: One of its groups.
-        unfolded: Take each tensor as it was before it was only rearranged, so that maps are seen as maps.
-
-    Raises:
-        CriterionError: A layer reads them inside itself, where nothing can be seen.
-    """
-    found: dict[tuple[int, ...], View] = {}
-    seen_in: set[int] = set()
-    looks = (place for place in graph.records.looks if _zeroed(place) or (unfolded and _reduces(place)))
-    for read in (*graph.records.places, *looks):
-        place = read
-        positions = graph.positions(place.labels, group)
-        if positions.size == 0:
-            continue
-        seen_in.add(id(place.layer))
-        if unfolded and place.origin is not None:
-            place = place.origin
-            positions = graph.positions(place.labels, group)
-        index = program.index[id(place.layer), place.call]
-        tensor = program.steps[index].inputs[place.position]
-        # What is looked at counts once; what is masked has to be masked for each that reads it.
-        key = (tensor, place.axis) if unfolded else (index, tensor, place.axis)
-        found.setdefault(key, View(index, tensor, place.axis + 1, positions))
-    for axis in graph.axes("in", group):
-        if axis.inner or id(axis.layer) not in seen_in:
-            raise unseen(graph, group, axis.layer, "are read inside")
-    return list(found.values())
-
-
-def gated_views(graph: ChannelGraph, program: Program, group: ChannelGroup) -> list[View]:
-    """Return where factors on a group's channels stand for their removal.
-
-    Raises:
-        CriterionError: There are none, in some place.
-    """
-    for place in graph.records.looks:
-        if graph.positions(place.labels, group).size and (_reduces(place) or _enters_twice(graph, program, place)):
-            raise unseen(graph, group, place.layer, "are made one value by")
-    return views(graph, program, group)
-
-
-def unseen(graph: ChannelGraph, group: ChannelGroup, layer: Any, happens: str) -> CriterionError:
-    """Return the error that says in which layer a group's channels are out of sight."""
-    path = graph.records.layers[id(layer)][0]
-    return CriterionError(
-        f"The channels of group {group.name!r} {happens} layer {path!r}, where they cannot be seen.",
-        field="pruning.criterion",
-        expected="a criterion that looks at weights only, for this group",
-        hint=f"Leave the group out with exclude: [{group.name!r}], or choose another criterion.",
-    )
-
-
-def _zeroed(place: Place) -> bool:
-    """Tell whether a channel that is zeroed where it is looked at is not there for the proof."""
-    return type(place.layer) not in REFERENCES
-
-
-def _reduces(place: Place) -> bool:
-    return type(place.layer) in REDUCTIONS
-
-
-def _enters_twice(graph: ChannelGraph, program: Program, place: Place) -> bool:
-    """Tell whether a tensor is looked at along one axis, and goes into the same call in another way as well."""
-    inputs = program.steps[program.index[id(place.layer), place.call]].inputs
-    if isinstance(place.layer, keras.layers.Attention) and len(inputs) == 2:
-        inputs = (*inputs, inputs[1])  # Values that are the keys, too.
-    alike = {
-        other.position
-        for other in graph.records.looks
-        if other.layer is place.layer and other.call == place.call and other.axis == place.axis
-    }
-    return any(number == inputs[place.position] and position not in alike for position, number in enumerate(inputs))
-
-
-def is_zeroed_in_tensors(graph: ChannelGraph, program: Program, group: ChannelGroup) -> bool:
-    """Tell whether zeroing channels in what goes into steps, or in weights, is all that their removal is.
-
-    Otherwise only the masked original of the proof says what is left: some are left out of statistics, some are read
-    both inside layers and by operations, and masks of Keras's own, which go with tensors into nested models, are lost
-    where a model is cut in two.
-    """
-    looks = [place for place in graph.records.looks if graph.positions(place.labels, group).size]
-    inner = any(axis.inner for axis in graph.axes("in", group))
-    entire = all(_zeroed(place) and not _enters_twice(graph, program, place) for place in looks)
-    return entire and not (looks and inner) and not program.masks
-
-
-def _visible(graph: ChannelGraph, program: Program, find: Find) -> list[tuple[ChannelGroup, list[View]]]:
-    """Return the groups whose channels can be seen, and where."""
-    found = []
-    for group in graph.groups:
-        with contextlib.suppress(CriterionError):  # Who asks for such a group is told why it has no figures.
-            found.append((group, find(graph, program, group)))
-    return found
-
-
 def measure_activations(graph: ChannelGraph, calibration: Calibration, measure: Measure) -> Sums:
     """Return the mean of a measure of each group's activations, in one pass over the data.
 
     Channels that nothing reads have 0. Groups that are read where nothing can be seen are left out.
     """
     program = Program(graph.model)
-    unread, visible = _parted(_visible(graph, program, partial(views, unfolded=True)))
+    unread, visible = _parted(seen_groups(graph, program, partial(views, unfolded=True)))
     if not visible:
         return unread
     watched = _Activations(graph.model, program, [group_views for _, group_views in visible], measure)
@@ -186,7 +57,7 @@ def measure_gradients(graph: ChannelGraph, calibration: Calibration, measure: Me
         SpecError: There is no loss, and none can be inferred.
     """
     program = Program(graph.model)
-    unread, visible = _parted(_visible(graph, program, gated_views))
+    unread, visible = _parted(seen_groups(graph, program, gated_views))
     return unread | measure_gates(graph, program, visible, calibration, measure)
 
 
@@ -226,7 +97,7 @@ def sample_gradients(graph: ChannelGraph, calibration: Calibration) -> Sums:
         SpecError: There is no loss, and none can be inferred.
     """
     program = Program(graph.model)
-    _, visible = _parted(_visible(graph, program, gated_views))
+    _, visible = _parted(seen_groups(graph, program, gated_views))
     if not visible:
         return {}
     batches = _gate_derivatives(graph, program, visible, calibration)
@@ -419,9 +290,9 @@ def _side_by_side(seen: list[tuple[int, View]]) -> list[tuple[int, list[tuple[in
     """Return the views of a tensor axis by axis; those that lie over each other on an axis come in turn."""
     rounds: list[tuple[int, list[tuple[int, View]]]] = []
     for gate, view in seen:
-        for axis, views in rounds:
-            if axis == view.axis and not any(np.isin(view.positions, other.positions).any() for _, other in views):
-                views.append((gate, view))
+        for axis, there in rounds:
+            if axis == view.axis and not any(np.isin(view.positions, other.positions).any() for _, other in there):
+                there.append((gate, view))
                 break
         else:
             rounds.append((view.axis, [(gate, view)]))

@@ -19,8 +19,9 @@ from pruning.keras_model.weights import read_weights
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.gram import Gram
 from pruning.scoring.linear import MOST_GRAM_BYTES, Linear, linears, positions
-from pruning.scoring.observation import Measure, Sums, View, batch_size, unseen, views
+from pruning.scoring.observation import Measure, Sums, batch_size
 from pruning.scoring.offsets import Offsets
+from pruning.scoring.views import View, unseen, views
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from pruning.keras_model.weights import read_weights
 from pruning.scoring.batched import BatchedTrials
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.masked import MaskedTrials
-from pruning.scoring.observation import Means, Measure, View, batch_size, is_zeroed_in_tensors, views
+from pruning.scoring.observation import Means, Measure, batch_size
 from pruning.scoring.split import Split
+from pruning.scoring.views import View, is_zeroed_in_tensors, views
 
 _MASKS = 16
 _CONSTANT_BYTES = 2**26

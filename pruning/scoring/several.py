@@ -19,8 +19,9 @@ from pruning.graph.program import Program
 from pruning.keras_model.graph import pack_inputs
 from pruning.proof.masking import Mask, run
 from pruning.scoring.calibration import Calibration
-from pruning.scoring.observation import View, batch_size, is_zeroed_in_tensors, views
+from pruning.scoring.observation import batch_size
 from pruning.scoring.split import Split
+from pruning.scoring.views import View, is_zeroed_in_tensors, views
 
 Values = dict[int, Any]
 """Number of a tensor of a `Program` → its value."""

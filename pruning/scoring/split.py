@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from pruning.graph.program import Program, Step
-from pruning.scoring.observation import View
+from pruning.scoring.views import View
 
 _ROWS = 256
 _LARGEST_BYTES = 2**25

@@ -23,8 +23,8 @@ from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
-from pruning.scoring.observation import views
 from pruning.scoring.split import Split
+from pruning.scoring.views import views
 from tests.pruning.models import blobs, residual
 from tests.shared import shared
 from tests.strategies import models, randomise
