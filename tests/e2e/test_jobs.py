@@ -21,11 +21,11 @@ import ridurre
 from pruning import PruningPlan, PruningSpec, apply_plan, load_model, make_plan, verify
 from tests.e2e.conftest import Service
 from tests.processes import running_in
+from tests.pruning.datasets.test_loading import image_folder
 from tests.pruning.models import blobs, residual, same, values
 from tests.shared import shared
 from tests.strategies import randomise
 from tests.worker.conftest import wait_until
-from tests.worker.test_datasets import image_folder
 
 pytestmark = pytest.mark.e2e
 
