@@ -51,7 +51,8 @@ class Data:
                 dict without `y_train` and `y_val`. Each of them is one array, or for several inputs or outputs a
                 dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left` name an
                 input. Or batches, as `model.fit` takes them: a `tf.data.Dataset`, a `PyDataset`, a generator or a data
-                loader that ends, or two of them to train and to validate on; they are written to disk first.
+                loader that ends, or two of them to train and to validate on, one of which may be `(x, y)`; they are
+                written to disk first.
 
         Raises:
             DataError: It is none of these, or the arrays do not fit each other.
@@ -60,8 +61,8 @@ class Data:
             return data
         if is_stream(data):
             parts = spooled(data, "train")
-        elif isinstance(data, tuple | list) and len(data) == 2 and is_stream(data[0]):
-            parts = spooled(data[0], "train") | ({} if data[1] is None else spooled(data[1], "val"))
+        elif isinstance(data, tuple | list) and len(data) == 2 and any(map(is_stream, data)) and _is_split(data[0]):
+            parts = _of_split(data[0], "train") | _of_split(data[1], "val")
         elif isinstance(data, Mapping):
             parts = _from_mapping(data)
         elif isinstance(data, (tuple, list)) and len(data) == 2:
@@ -242,6 +243,17 @@ def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
         else:
             parts[split] = value
     return parts
+
+
+def _is_split(value: Any) -> bool:
+    return is_stream(value) or isinstance(value, tuple)
+
+
+def _of_split(value: Any, split: str) -> dict[str, Any]:
+    """Return the parts of a training or validation set: batches, a pair of arrays, or `None`."""
+    if is_stream(value):
+        return spooled(value, split)
+    return dict(zip((f"x_{split}", f"y_{split}"), value or (), strict=value is not None))
 
 
 def _is_pair(value: Any) -> bool:

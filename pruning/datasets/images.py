@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from pruning.datasets.data import Data
+from pruning.datasets.npz import UNREADABLE
 from pruning.errors import DataError
 from pruning.image_layout import LAYOUT, ImageLayout
 
 MAX_PIXELS = 25_000_000
+_MAX_DEPTH = 6
 ImageShape = tuple[int | None, int | None, int | None]
 """Height, width and channels that the model expects; `None` where it takes any."""
 
@@ -31,7 +33,7 @@ def load_images(path: Path, shape: ImageShape, scratch: Path, max_train_samples:
     Args:
         path: The zip file or the folder.
         shape: What the model expects.
-        scratch: Folder for the decoded arrays, which are mapped, not held in memory.
+        scratch: Folder on the disk where the decoded arrays are to lie, in files without names.
         max_train_samples: Decode a random subset of this many training images; `None`: all.
         seed: Seed of the subset.
 
@@ -73,8 +75,7 @@ class _Files:
 @contextmanager
 def _files(path: Path) -> Iterator[_Files]:
     if path.is_dir():
-        found = [each for each in path.rglob("*") if each.is_file()]
-        yield _Files([each.relative_to(path).as_posix() for each in found], lambda name: (path / name).read_bytes())
+        yield _Files(list(_below(path)), lambda name: (path / name).read_bytes())
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -82,6 +83,15 @@ def _files(path: Path) -> Iterator[_Files]:
         raise DataError("The zip of images cannot be read.", field="dataset", received=str(error)) from error
     with archive:
         yield _Files(archive.namelist(), archive.read)
+
+
+def _below(path: Path) -> Iterator[str]:
+    """Yield the files below a folder by their relative paths; links are followed, though not in circles for ever."""
+    for folder, folders, files in os.walk(path, followlinks=True):
+        inside = Path(folder).relative_to(path)
+        if len(inside.parts) >= _MAX_DEPTH:
+            folders.clear()
+        yield from ((inside / name).as_posix() for name in files)
 
 
 def _label(name: str, classes: list[str]) -> int:
@@ -114,14 +124,23 @@ def _decode(files: _Files, names: list[str], shape: tuple[int, int, int], target
 
     height, width, channels = shape
     array = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(names), *shape))
+    target.unlink()  # What is mapped stays as long as the array, and goes with it even if the process is killed.
     for index, name in enumerate(names):
-        image = _open(files, name).convert("L" if channels == 1 else "RGB")
+        image = _in_bytes(_open(files, name)).convert("L" if channels == 1 else "RGB")
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         array[index] = np.asarray(image).reshape(shape)
-    array.flush()
-    mapped: np.ndarray = np.load(target, mmap_mode="r")
-    return mapped
+    array.flags.writeable = False
+    return array
+
+
+def _in_bytes(image: Any) -> Any:
+    """Return an image with 8 bits a channel; of 16 bits, which Pillow would cut off at 255, the upper ones."""
+    from PIL import Image
+
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
 
 
 def _open(files: _Files, name: str) -> Any:
@@ -137,7 +156,7 @@ def _open(files: _Files, name: str) -> Any:
         raise _undecodable(name, "a file of another kind") from error
     except Image.DecompressionBombError as error:
         raise _too_large(name, "pixels beyond all measure") from error
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (SyntaxError, *UNREADABLE) as error:
         raise _undecodable(name, str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from error
     return image
 

@@ -24,7 +24,7 @@ def load_dataset(
     Args:
         source: Path of an `.npz` file, or of a zip or folder of images; or the name of a built-in set.
         model: Tells the size of images.
-        scratch: Empty folder for arrays, which have to stay there as long as the data is used.
+        scratch: Folder on the disk where decoded and extracted arrays are to lie, in files without names.
         max_train_samples: Decode a random subset of this many training images; `None`: all.
         seed: Seed of the subset.
 

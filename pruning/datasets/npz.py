@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import lzma
 import tempfile
 import zipfile
 import zlib
@@ -18,9 +18,9 @@ _HEADER_BYTES = 30
 """Of a member of a zip, before its name; the lengths of name and extra field are the last two numbers of it."""
 _PART_BYTES = 1 << 20
 # What NumPy and zipfile raise over a file that is none, is encrypted, or compressed in a way of its own.
-_UNREADABLE = (
+UNREADABLE = (
     ValueError, OSError, EOFError, KeyError, TypeError, NotImplementedError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def load_npz(path: Path, scratch: Path) -> Data:
 
     Args:
         path: The file; it has to stay where it is.
-        scratch: Folder for extracted arrays, which have to stay there.
+        scratch: Folder on the disk where extracted arrays are to lie, in files without names.
 
     Raises:
         DataError: The file is damaged, or an array has a wrong name, type or length.
@@ -41,7 +41,7 @@ def load_npz(path: Path, scratch: Path) -> Data:
             arrays = {
                 info.filename.removesuffix(".npy"): _mapped(path, archive, info, scratch) for info in archive.infolist()
             }
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(
             "The .npz file cannot be read.",
             field="dataset",
@@ -53,23 +53,22 @@ def load_npz(path: Path, scratch: Path) -> Data:
 
 def _mapped(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch: Path) -> np.ndarray:
     is_stored = info.compress_type == zipfile.ZIP_STORED
-    handle, extracted = tempfile.mkstemp(".npy", dir=scratch)  # Names from outside are no names of files.
-    with archive.open(info) as member, os.fdopen(handle, "wb") as target:  # The whole is read: that checks its sum.
-        for part in iter(lambda: member.read(_PART_BYTES), b""):
+    with archive.open(info) as member, tempfile.TemporaryFile(dir=scratch) as extracted, path.open("rb") as stored:
+        for part in iter(lambda: member.read(_PART_BYTES), b""):  # The whole is read: that checks its sum.
             if not is_stored:
-                target.write(part)
-    path, offset = (path, _offset(path, info)) if is_stored else (Path(extracted), 0)
-    with path.open("rb") as file:
+                extracted.write(part)
+        file, offset = (stored, _offset(path, info)) if is_stored else (extracted, 0)
         file.seek(offset)
         shape, fortran_order, dtype = _header(file)
         begin, end = file.tell(), offset + info.file_size
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded")
-    if begin + dtype.itemsize * int(np.prod(shape, dtype=np.int64)) != end:
-        raise ValueError(f"{info.filename} is shorter or longer than its header says")
-    if not all(shape):
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", begin, shape, "F" if fortran_order else "C")
+        if dtype.hasobject:
+            raise ValueError("Object arrays cannot be loaded")
+        if begin + dtype.itemsize * int(np.prod(shape, dtype=np.int64)) != end:
+            raise ValueError(f"{info.filename} is shorter or longer than its header says")
+        if not all(shape):
+            return np.empty(shape, dtype)
+        # What is mapped stays though the file is closed, and what is extracted has no name.
+        return np.memmap(file, dtype, "r", begin, shape, "F" if fortran_order else "C")
 
 
 def _offset(path: Path, info: zipfile.ZipInfo) -> int:

@@ -37,20 +37,16 @@ def spooled(stream: Any, split: str) -> dict[str, Any]:
         DataError: It does not end, gives something else, or batches that do not fit each other.
     """
     names = (f"x_{split}", f"y_{split}", f"sample_weight_{split}")
-    spools: dict[str, Any] = {}
-    structures: dict[str, Any] = {}
+    spools: dict[str, dict[str, _Spool]] = {}
     for batch in _batches(stream):
         parts = batch if isinstance(batch, tuple | list) and len(batch) <= len(names) else (batch,)
-        given = {name: part for name, part in zip(names, parts, strict=False) if part is not None}
-        if not structures:
-            structures = {name: keras.tree.map_structure(lambda _: None, part) for name, part in given.items()}
-            spools = {name: [_Spool(name) for _ in keras.tree.flatten(part)] for name, part in given.items()}
-        for name in given.keys() | spools.keys():
-            leaves = keras.tree.flatten(given[name]) if name in given else []
-            if len(leaves) != len(spools.get(name, [])):
-                raise _unfit(name, f"{len(leaves)} arrays, after {len(spools.get(name, []))}")
-            for spool, leaf in zip(spools[name], leaves, strict=True):
-                spool.append(np.asarray(leaf))
+        given = {name: _leaves(part) for name, part in zip(names, parts, strict=False) if part is not None}
+        spools = spools or {name: {key: _Spool(name) for key in leaves} for name, leaves in given.items()}
+        if _keys(given) != _keys(spools):
+            raise _unfit(names[0], f"{_keys(given)}, after {_keys(spools)}")
+        lengths = {spools[name][key].append(leaf) for name, leaves in given.items() for key, leaf in leaves.items()}
+        if len(lengths) > 1:
+            raise _unfit(names[0], f"{' and '.join(map(str, sorted(lengths)))} samples in one batch")
     if not spools:
         raise DataError("There are no batches.", field=f"dataset.{names[0]}", received="nothing", expected=_BATCH)
     if names[2] in spools and split != "train":
@@ -60,10 +56,26 @@ def spooled(stream: Any, split: str) -> dict[str, Any]:
             received="sample weights",
             expected="batches (x, y)",
         )
-    return {
-        name: keras.tree.pack_sequence_as(structures[name], [spool.mapped() for spool in spools[name]])
-        for name in spools
-    }
+    return {name: _packed({key: spool.mapped() for key, spool in each.items()}) for name, each in spools.items()}
+
+
+def _leaves(part: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of a part by name, by place, or the one under the name `""`."""
+    if isinstance(part, Mapping):
+        return {str(name): np.asarray(array) for name, array in part.items()}
+    if isinstance(part, tuple | list):
+        return {f"#{place}": np.asarray(array) for place, array in enumerate(part)}
+    return {"": np.asarray(part)}
+
+
+def _keys(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(f"{name}.{key}" if key else name for name, leaves in parts.items() for key in sorted(leaves))
+
+
+def _packed(arrays: dict[str, np.ndarray]) -> Any:
+    if list(arrays) == [""]:
+        return arrays[""]
+    return list(arrays.values()) if all(key.startswith("#") for key in arrays) else arrays
 
 
 def _batches(stream: Any) -> Iterable[Any]:
@@ -93,13 +105,15 @@ class _Spool:
         self._dtype = np.dtype(np.float32)
         self._num_samples = 0
 
-    def append(self, samples: np.ndarray) -> None:
-        """Add a batch.
+    def append(self, samples: np.ndarray) -> int:
+        """Add a batch and return how many samples it has.
 
         Raises:
             DataError: It is none, holds no numbers, or samples of another shape or type than the one before.
         """
-        if samples.ndim == 0 or samples.dtype.hasobject:
+        if samples.dtype.name == "bfloat16":  # NumPy's files know no such numbers.
+            samples = samples.astype(np.float32)
+        if samples.ndim == 0 or samples.dtype.kind not in "fiub":
             raise _unfit(self._name, f"a {samples.dtype} of shape {samples.shape}")
         if self._shape is None:
             self._shape, self._dtype = samples.shape[1:], samples.dtype
@@ -110,6 +124,7 @@ class _Spool:
             raise _unfit(self._name, f"samples of {now}, after some of {before}")
         self._file.write(np.ascontiguousarray(samples).data)
         self._num_samples += len(samples)
+        return len(samples)
 
     def mapped(self) -> np.ndarray:
         """Return all samples, which stay on disk until the array is gone."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from pruning.datasets.data import Arrays, Inputs
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.graph import pack_inputs
 from pruning.keras_model.weights import read_weights
 from pruning.recovery.reconstruction import reconstruct
 from pruning.recovery.statistics import refresh_statistics, trained_normalizations
@@ -85,7 +86,7 @@ def output_error(graph: ChannelGraph, held_out: Arrays, batch_size: int) -> Call
 
 
 def _outputs(model: keras.Model, arrays: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
-    packed = keras.tree.pack_sequence_as(model.input, arrays)
+    packed = pack_inputs(model, arrays)
     return [
         np.asarray(each, dtype=np.float64)
         for each in keras.tree.flatten(model.predict(packed, batch_size=batch_size, verbose=0))

@@ -37,9 +37,9 @@ def complete_criterion(incomplete: str) -> list[tuple[str, str]]:
     return [(name, entry.summary) for name, entry in CRITERIA.items() if name.startswith(incomplete)]
 
 
-def check_criterion(name: str) -> str:
+def check_criterion(name: str | None) -> str | None:
     """Return the name of a criterion in the catalog; anything else is a usage error."""
-    if name not in (AUTO, *CRITERIA):
+    if name is not None and name not in (AUTO, *CRITERIA):
         raise typer.BadParameter(f"{name!r} is not one of {', '.join([AUTO, *CRITERIA])}.")
     return name
 
@@ -94,7 +94,8 @@ Data = Annotated[
     ),
 ]
 Criterion = Annotated[
-    str, typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion)
+    str | None,
+    typer.Option(help=CRITERION_HELP, autocompletion=complete_criterion, callback=check_criterion, show_default=AUTO),
 ]
 Pruning = Annotated[
     dict[str, Any] | None,
@@ -122,7 +123,7 @@ EXTENTS = {
     "max_filters_removed", "max_metric_drop",
 }  # fmt: skip
 OWN: dict[str, tuple[Any, Any]] = {
-    "criterion": (Criterion, AUTO),
+    "criterion": (Criterion, None),
     "sweep_criteria": (
         Annotated[str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)],
         None,
@@ -147,8 +148,13 @@ class Asked:
 
     def for_pruning(self) -> PruningOptions:
         """Return what was given of the fields of `PruningSpec`; without an extent that is a usage error."""
+        unknown = sorted((self.pruning or {}).keys() - PruningSpec.model_fields.keys())
+        if unknown:
+            fields = ", ".join(PruningSpec.model_fields)
+            raise typer.BadParameter(f"pruning has no field {unknown[0]!r}; its fields are {fields}.")
         options: PruningOptions = self._given(PRUNING, self.pruning)  # type: ignore[assignment]
-        if not options.keys() & EXTENTS and not (options.get("sweep") or {}).get("sizes"):
+        sweep = options.get("sweep")
+        if not options.keys() & EXTENTS and not (isinstance(sweep, Mapping) and sweep.get("sizes")):
             raise typer.BadParameter(
                 "Say how far to go: give --ratio, --target-params, another --target or --max-filters-removed; or "
                 "--max-metric-drop, for the smallest model within it; or --sweep-sizes."
@@ -167,7 +173,9 @@ class Asked:
                 continue
             field, *inner = option.path
             if inner:
-                value = (given.get(field) or {}) | {inner[0]: listed(value) if option.is_list else value}
+                known = given.get(field)
+                value = listed(value) if option.is_list else value
+                value = {**(known if isinstance(known, Mapping) else {}), inner[0]: value}
             given[field] = value
         return given
 

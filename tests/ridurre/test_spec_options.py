@@ -75,7 +75,6 @@ def test_options_go_where_their_fields_are() -> None:
     )
     pruning: dict[str, Any] = dict(asked.for_pruning())
     assert pruning == {
-        "criterion": "auto",
         "ratio": 0.5,
         "num_iterations": 3,
         "runtimes": ["onnx", "litert"],
@@ -98,3 +97,21 @@ def test_an_option_beats_what_json_says_of_its_field_and_leaves_the_rest() -> No
 def test_no_two_fields_of_a_spec_share_an_option() -> None:
     for options in (PRUNING, TRAINING):
         assert len({option.name for option in options}) == len(options)
+
+
+def test_json_says_what_no_option_says() -> None:
+    assert given("--pruning", '{"criterion": "taylor", "ratio": 0.5}').for_pruning()["criterion"] == "taylor"
+    asked = given("--ratio", "0.5", "--training", '{"augmentation": "auto"}', "--augmentation-crop", "2")
+    assert asked.for_training() == {"augmentation": {"crop": 2}}
+
+
+@pytest.mark.parametrize("text", ['{"training": {"epochs": 1}, "ratio": 0.5}', '{"model": "m", "ratio": 0.5}'])
+def test_json_of_something_else_is_a_usage_error(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="has no field"):
+        given("--pruning", text).for_pruning()
+
+
+def test_a_sweep_that_is_none_is_left_to_the_spec() -> None:
+    assert given("--pruning", '{"sweep": [1], "ratio": 0.5}').for_pruning()["sweep"] == [1]
+    with pytest.raises(typer.BadParameter, match="how far to go"):
+        given("--pruning", '{"sweep": [1]}').for_pruning()

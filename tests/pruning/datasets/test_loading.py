@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -224,3 +225,48 @@ def test_the_form_is_told_by_what_a_file_holds(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told_with_what_could_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent.*zip or folder of images"):
         load_dataset(tmp_path / "absent", images_model(), tmp_path)
+
+
+def test_grey_images_of_16_bits_are_scaled(tmp_path: Path) -> None:
+    grey = np.arange(24, dtype=np.uint16).reshape(4, 6) * 10
+    for name, image in (("8", grey.astype(np.uint8)), ("16", grey * 257)):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr("a.png", buffer.getvalue())
+            archive.writestr("b.png", buffer.getvalue())
+        data = load_images(tmp_path / f"{name}.zip", (4, 6, 1), tmp_path, None, 0)
+        np.testing.assert_array_equal(data.x_train[""][0, ..., 0], grey)
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(image_folder(tmp_path / "i.zip")) as archive:
+        archive.extractall(tmp_path / "folder")
+    (tmp_path / "folder" / "train" / "red").rename(tmp_path / "elsewhere")
+    (tmp_path / "folder" / "train" / "red").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder" / "train" / "round").symlink_to(tmp_path / "folder")
+    data = load_images(tmp_path / "folder", (4, 6, 3), tmp_path, None, 0)
+    assert data.y_train[""].tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 1), (8, 9)], ids=["encrypted", "compressed in a way of its own"])
+def test_a_zip_that_cannot_be_opened(tmp_path: Path, at: int, value: int) -> None:
+    content = bytearray(image_folder(tmp_path / "i.zip").read_bytes())
+    for start in (match.start() for match in re.finditer(rb"PK\x01\x02", content)):
+        content[start + at + 2] = value
+    for start in (match.start() for match in re.finditer(rb"PK\x03\x04", content)):
+        content[start + at] = value
+    (tmp_path / "i.zip").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        load_images(tmp_path / "i.zip", (4, 6, 3), tmp_path, None, 0)
+
+
+def test_nothing_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    np.savez_compressed(tmp_path / "data.npz", x_train=np.ones((4, 2)), y_train=np.arange(4))
+    arrays, images = load_npz(tmp_path / "data.npz", scratch), image_folder(tmp_path / "i.zip")
+    decoded = load_images(images, (4, 6, 3), scratch, None, 0)
+    assert list(scratch.iterdir()) == []
+    assert arrays.x_train[""][:].sum() == 8
+    assert decoded.x_train[""][0, 0, 0].tolist() == [0, 0, 200]

@@ -56,6 +56,30 @@ def test_validation_weights_and_names() -> None:
     np.testing.assert_array_equal(data.y_val[""], Y[:2])
 
 
+def test_inputs_are_known_by_their_names() -> None:
+    batches = [({"a": X[:3], "b": 2 * X[:3]}, Y[:3]), ({"b": 2 * X[3:], "a": X[3:]}, Y[3:])]
+    data = Data.of(iter(batches))
+    np.testing.assert_array_equal(data.x_train["a"], X)
+    np.testing.assert_array_equal(data.x_train["b"], 2 * X)
+
+
+def test_half_precision_is_widened() -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    data = Data.of(tensorflow.data.Dataset.from_tensor_slices((tensorflow.cast(X, "bfloat16"), Y)).batch(3))
+    np.testing.assert_array_equal(data.x_train[""], X)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [lambda: (pieces(X, Y), (X[:2], Y[:2])), lambda: ((X, Y), pieces(X[:2], Y[:2])), lambda: (pieces(X, Y), None)],
+)
+def test_batches_beside_arrays(data: Any) -> None:
+    made = Data.of(data())
+    np.testing.assert_array_equal(made.x_train[""], X)
+    if made.x_val:
+        np.testing.assert_array_equal(made.y_val[""], Y[:2])
+
+
 def test_inputs_alone() -> None:
     assert not Data.of(x for (x,) in pieces(X)).is_labelled
 
@@ -66,7 +90,10 @@ def test_inputs_alone() -> None:
         (lambda: iter([]), "no batches"),
         (lambda: iter([(X, 3)]), "batches"),
         (lambda: iter([(X, Y), (X[:, :2], Y)]), r"shape \(2, 3\), after some of float32 of shape \(4, 3\)"),
-        (lambda: iter([(X, Y), X]), "0 arrays, after 1"),
+        (lambda: iter([(X, Y), X]), "x_train, after x_train, y_train"),
+        (lambda: iter([({"a": X}, Y), ({"b": X}, Y)]), r"x_train\.b, y_train, after x_train\.a, y_train"),
+        (lambda: iter([(X[:3], Y[:2]), (X[3:], Y[2:])]), "2 and 3 samples in one batch"),
+        (lambda: iter([(X, np.zeros(7, "datetime64[s]"))]), "datetime64"),
         (lambda: iter([(X, np.array([{}] * 7))]), "object"),
         (lambda: Numbered(None), "no end"),
         (lambda: tf_data().repeat(), "no end"),

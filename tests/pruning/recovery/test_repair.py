@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from pruning import PruningSpec, TrainingSpec, prune
 from pruning.errors import DataError, SpecError
@@ -91,6 +92,16 @@ def test_samples_that_judge_are_not_measured_on() -> None:
     assert not set(measured) & set(held_out)
     assert len(measured) + len(held_out) == 500
     assert len(held_apart(2, seed=0)[0]) == len(held_apart(2, seed=0)[1]) == 1
+
+
+def test_samples_without_targets_repair_a_sequential_model() -> None:
+    stack = [layers.Conv2D(8, 3, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *stack])
+    samples = np.random.default_rng(0).normal(size=(64, 8, 8, 1)).astype("float32")
+    result = prune(model, PruningSpec(ratio=0.25), samples)
+    (row,) = [step for step in result.report.steps if step.step == "pruning"]
+    assert row.repair is not None
+    assert row.repair.errors[row.repair.kept] == min(row.repair.errors.values())
 
 
 def test_samples_without_targets_are_enough_to_repair_a_model() -> None:
