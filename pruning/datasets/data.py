@@ -253,7 +253,14 @@ def _of_split(value: Any, split: str) -> dict[str, Any]:
     """Return the parts of a training or validation set: batches, a pair of arrays, or `None`."""
     if is_stream(value):
         return spooled(value, split)
-    return dict(zip((f"x_{split}", f"y_{split}"), value or (), strict=value is not None))
+    if value is not None and not (isinstance(value, tuple) and len(value) == 2):
+        raise DataError(
+            f"The {split} set is neither batches nor a pair of arrays.",
+            field=f"dataset.x_{split}",
+            received=f"{len(value)} parts" if isinstance(value, tuple) else type(value).__name__,
+            expected="batches, or (x, y)",
+        )
+    return dict(zip((f"x_{split}", f"y_{split}"), value or (), strict=False))
 
 
 def _is_pair(value: Any) -> bool:

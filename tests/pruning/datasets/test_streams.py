@@ -98,6 +98,8 @@ def test_inputs_alone() -> None:
         (lambda: Numbered(None), "no end"),
         (lambda: tf_data().repeat(), "no end"),
         (lambda: (pieces(X, Y), pieces(X, Y, Y)), "all samples alike"),
+        (lambda: (pieces(X, Y), (X, Y, Y)), "3 parts"),
+        (lambda: (pieces(X, Y), X), "neither batches nor a pair"),
     ],
 )
 def test_what_is_no_stream_of_batches(stream: Any, message: str) -> None:
