@@ -215,7 +215,7 @@ def test_searches_sweeps_and_baselines_are_options(model: Path, service: FakeSer
     assert sent("--max-metric-drop", "0.01", "--fine-tuning-epochs", "auto") == {
         "model": "mdl_1",
         "dataset": None,
-        "pruning": {"criterion": "auto", "max_metric_drop": 0.01},
+        "pruning": {"max_metric_drop": 0.01},
         "training": {"fine_tuning_epochs": "auto"},
     }
     limits = ("--search-trials", "3", "--search-epochs", "9", "--search-minutes", "1.5")

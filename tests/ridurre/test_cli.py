@@ -111,7 +111,7 @@ def test_options_become_fields_of_the_spec(run: Run, service: FakeService, model
         "model": "mdl_1",
         "dataset": None,
         "name": "label",
-        "pruning": {"criterion": "auto", "ratio": 0.1, "num_iterations": 3, "exclude": ["stem", "head"], "seed": 7},
+        "pruning": {"ratio": 0.1, "num_iterations": 3, "exclude": ["stem", "head"], "seed": 7},
         "training": {"epochs": 0, "fine_tuning_epochs": 2, "seed": 7},
     }
 
@@ -129,7 +129,7 @@ def test_targets_and_further_pruning_options(run: Run, service: FakeService, mod
     assert run("prune", model, *options, "0.01", "--pruning", more).exit_code == 0
     sent = json.loads(next(request for request in service.requests if request.url.path == "/v1/jobs").content)
     assert sent["pruning"] == {
-        "criterion": "auto", "target_macs": 0.5, "round_to": 8, "scope": "global", "freeze": ["stem"],
+        "target_macs": 0.5, "round_to": 8, "scope": "global", "freeze": ["stem"],
         "max_metric_drop": 0.01, "max_ratio": 0.9, "target_latency": {"share": 0.5, "runtime": "litert"},
     }  # fmt: skip
 
