@@ -59,14 +59,15 @@ def _options(fields: Schema, definitions: Schema, outer: Path, panel: str) -> It
         members = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
         inner = [definitions[each["$ref"].rpartition("/")[2]] for each in members if "$ref" in each]
         plain = [each for each in members if each.get("type") in KINDS and "const" not in each]
-        lists = [each for each in members if each.get("type") == "array" and _item(each) is not None]
+        arrays = [] if plain else [each for each in members if each.get("type") == "array"]
+        lists = [item for each in arrays if (item := _item(each)) is not None]
         words = [each["const"] for each in members if "const" in each]
         if inner and not plain:
             if not outer:
                 yield from _options(inner[0].get("properties", {}), definitions, path, panel)
         elif plain or lists or words:
             annotation = _annotation(field.get("description", ""), plain, lists, words, panel, is_inner=bool(outer))
-            yield SpecOption(NAMES.get(path, "_".join(path)), path, annotation, bool(outer and lists and not plain))
+            yield SpecOption(NAMES.get(path, "_".join(path)), path, annotation, bool(outer and lists))
 
 
 def _item(array: Schema) -> Schema | None:
@@ -79,17 +80,16 @@ def _annotation(
     description: str, plain: list[Schema], lists: list[Schema], words: list[str], panel: str, *, is_inner: bool
 ) -> Any:
     shown: dict[str, Any] = {"help": _first_sentence(description) or None, "rich_help_panel": panel}
-    if lists and not plain:
-        item = _item(lists[0]) or {}
-        kind: Any = KINDS[item["type"]]
+    if lists:
+        kind: Any = KINDS[lists[0]["type"]]
         if not is_inner:
-            return Annotated[list[kind] | None, typer.Option(**shown, **_choices(item))]
+            return Annotated[list[kind] | None, typer.Option(**shown, **_choices(lists[0]))]
         shown["help"] = f"{shown['help'] or ''} Separated by commas.".strip()
         return Annotated[str | None, typer.Option(**shown)]
     if plain and words:
-        kind, alternatives = KINDS[plain[0]["type"]], words
+        kind = KINDS[plain[0]["type"]]
         shown["metavar"] = f"<{'|'.join([*words, kind.__name__])}>"
-        return Annotated[str | None, typer.Option(**shown, parser=_word_or(kind, alternatives))]
+        return Annotated[str | None, typer.Option(**shown, parser=_word_or(kind, words))]
     if plain:
         kind = KINDS[plain[0]["type"]]
         return Annotated[kind | None, typer.Option(**shown, **_choices(plain[0]))]

@@ -98,15 +98,11 @@ class _Tables:
         self._sizes = [np.append(np.ones(1, dtype=np.int64), np.zeros(len(graph.groups), dtype=np.int64))]
         self._columns: dict[bytes, int] = {}
         self._column_of: dict[int, int] = {}  # Most axes share their labels with others.
-        self._terms = {
-            id(layer): self._terms_of(layer)
-            for _, layer in graph.records.layers.values()
-            if graph.records.counted(layer)
-        }
+        self._terms = {id(layer): self._terms_of(layer) for _, layer in graph.records.layers.values()}
         self._matrix = np.stack(self._sizes)
         self.weights: dict[str, list[Term]] = {}
         for path, layer in graph.records.layers.values():
-            counted = zip(graph.records.counted(layer), self._terms.get(id(layer), ()), strict=True)
+            counted = zip(graph.records.counted(layer), self._terms[id(layer)], strict=True)
             if terms := [term for variable, term in counted if variable.is_weight]:
                 self.weights[path] = terms
         self.products: list[tuple[str, int | None, Term]] = [
@@ -131,7 +127,7 @@ class _Tables:
         return _Sum(
             (axes, rest * _item_bytes(variable.dtype))
             for _, layer in self._graph.records.layers.values()
-            for variable, (axes, rest) in zip(variables_of(layer), self._terms.get(id(layer), ()), strict=True)
+            for variable, (axes, rest) in zip(variables_of(layer), self._terms[id(layer)], strict=True)
         )
 
     def _terms_of(self, layer: Any) -> list[Term]:

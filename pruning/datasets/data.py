@@ -61,13 +61,11 @@ class Data:
             return data
         if is_stream(data):
             parts = spooled(data, "train")
-        elif isinstance(data, tuple | list) and len(data) == 2 and any(map(is_stream, data)) and _is_split(data[0]):
-            parts = _of_split(data[0], "train") | _of_split(data[1], "val")
         elif isinstance(data, Mapping):
             parts = _from_mapping(data)
         elif isinstance(data, (tuple, list)) and len(data) == 2:
-            if isinstance(data[0], tuple) and len(data[0]) == 2 and _is_pair(data[1]):
-                parts = dict(zip(("x_train", "y_train", "x_val", "y_val"), [*data[0], *(data[1] or ())], strict=False))
+            if _are_splits(*data):
+                parts = _of_split(data[0], "train") | _of_split(data[1], "val")
             else:
                 parts = dict(zip(("x_train", "y_train"), data, strict=True))
         elif hasattr(data, "__array__"):
@@ -245,8 +243,11 @@ def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _is_split(value: Any) -> bool:
-    return is_stream(value) or isinstance(value, tuple)
+def _are_splits(first: Any, second: Any) -> bool:
+    """Tell whether two things are data to train and to validate on, and not inputs and targets."""
+    if is_stream(first) or is_stream(second):
+        return is_stream(first) or isinstance(first, tuple)
+    return isinstance(first, tuple) and len(first) == 2 and _is_pair(second)
 
 
 def _of_split(value: Any, split: str) -> dict[str, Any]:

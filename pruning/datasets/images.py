@@ -15,7 +15,7 @@ import numpy as np
 
 from pruning.datasets.data import Data
 from pruning.datasets.npz import UNREADABLE
-from pruning.errors import DataError
+from pruning.errors import DataError, first_line
 from pruning.image_layout import LAYOUT, ImageLayout
 
 MAX_PIXELS = 25_000_000
@@ -157,7 +157,7 @@ def _open(files: _Files, name: str) -> Any:
     except Image.DecompressionBombError as error:
         raise _too_large(name, "pixels beyond all measure") from error
     except (SyntaxError, *UNREADABLE) as error:
-        raise _undecodable(name, str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from error
+        raise _undecodable(name, first_line(error, 200)) from error
     return image
 
 

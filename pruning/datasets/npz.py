@@ -7,12 +7,12 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pruning.datasets.data import Data
-from pruning.errors import DataError
+from pruning.errors import DataError, first_line
 
 _HEADER_BYTES = 30
 """Of a member of a zip, before its name; the lengths of name and extra field are the last two numbers of it."""
@@ -45,7 +45,7 @@ def load_npz(path: Path, scratch: Path) -> Data:
         raise DataError(
             "The .npz file cannot be read.",
             field="dataset",
-            received=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            received=first_line(error, 200),
             expected="arrays of numbers saved with numpy.savez",
         ) from error
     return Data.of(arrays)
@@ -57,7 +57,7 @@ def _mapped(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch
         for part in iter(lambda: member.read(_PART_BYTES), b""):  # The whole is read: that checks its sum.
             if not is_stored:
                 extracted.write(part)
-        file, offset = (stored, _offset(path, info)) if is_stored else (extracted, 0)
+        file, offset = (stored, _offset(stored, info)) if is_stored else (extracted, 0)
         file.seek(offset)
         shape, fortran_order, dtype = _header(file)
         begin, end = file.tell(), offset + info.file_size
@@ -71,11 +71,10 @@ def _mapped(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch
         return np.memmap(file, dtype, "r", begin, shape, "F" if fortran_order else "C")
 
 
-def _offset(path: Path, info: zipfile.ZipInfo) -> int:
+def _offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Return where the bytes of a stored member begin."""
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        header = file.read(_HEADER_BYTES)
+    file.seek(info.header_offset)
+    header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or header[:4] != b"PK\x03\x04":
         raise zipfile.BadZipFile("Bad magic number for file header")
     lengths = np.frombuffer(header, "<u2", 2, _HEADER_BYTES - 4)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import layers
 
-from pruning.keras_model.parts import projections_of
+from pruning.keras_model.parts import Projections, projections_of
 from pruning.rules.context import Context, LockedError, Rule, spread
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
@@ -22,12 +22,7 @@ def multi_head_attention(context: Context, layer: Any, inputs: list[Tensor], out
         # Else they stay equal: JAX's fused attention takes no others.
         value_width = context.new("value_dim", layer.value_dim)
     inner = projections_of(layer)
-    _project(context, inner.query, query, heads, width, "out")
-    _project(context, inner.key, key, heads, width, "in")
-    _project(context, inner.value, value, heads, value_width, "out")
-    if inner.gate is not None:
-        _project(context, inner.gate, query, heads, value_width, "out")
-    _scale(context, inner.query, width)
+    _project_all(context, inner, (query, key, value), (heads, heads), (width, value_width))
     context.width("num_heads", heads)
     context.width("key_dim", width)
     context.width("value_dim", value_width)
@@ -48,12 +43,7 @@ def grouped_query_attention(context: Context, layer: Any, inputs: list[Tensor], 
     heads = np.repeat(shared, layer.num_repeats)
     width = context.new("head_dim", layer.head_dim)
     inner = projections_of(layer)
-    _project(context, inner.query, query, heads, width, "out")
-    _project(context, inner.key, key, shared, width, "in")
-    _project(context, inner.value, value, shared, width, "out")
-    if inner.gate is not None:
-        _project(context, inner.gate, query, heads, width, "out")
-    _scale(context, inner.query, width)
+    _project_all(context, inner, (query, key, value), (heads, shared), (width, width))
     context.width("num_query_heads", heads)
     context.width("num_key_value_heads", shared)
     context.width("head_dim", width)
@@ -93,6 +83,31 @@ def _query_key_value(context: Context) -> tuple[Tensor, Tensor, Tensor]:
     if not all(isinstance(tensor, Tensor) for tensor in (query, key, value)):
         raise LockedError("it attends to a constant")
     return query, key, value
+
+
+def _project_all(
+    context: Context,
+    inner: Projections,
+    tensors: tuple[Tensor, Tensor, Tensor],
+    heads: tuple[Labels, Labels],
+    widths: tuple[Labels, Labels],
+) -> None:
+    """Follow query, key and value into their projections.
+
+    Args:
+        context: The rules' side of the call.
+        inner: The projections.
+        tensors: Query, key and value.
+        heads: Those of the query, and those of key and value.
+        widths: Of query and key, and of the value.
+    """
+    (query, key, value), (own, shared), (width, value_width) = tensors, heads, widths
+    _project(context, inner.query, query, own, width, "out")
+    _project(context, inner.key, key, shared, width, "in")
+    _project(context, inner.value, value, shared, value_width, "out")
+    if inner.gate is not None:
+        _project(context, inner.gate, query, own, value_width, "out")
+    _scale(context, inner.query, width)
 
 
 def _project(context: Context, dense: Any, tensor: Tensor, heads: Labels, width: Labels, role: Role) -> None:

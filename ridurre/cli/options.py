@@ -122,21 +122,16 @@ EXTENTS = {
     "ratio", "ratios", "ratios_by_width", "target_params", "target_macs", "target_file_bytes", "target_latency",
     "max_filters_removed", "max_metric_drop",
 }  # fmt: skip
-OWN: dict[str, tuple[Any, Any]] = {
-    "criterion": (Criterion, None),
-    "sweep_criteria": (
-        Annotated[str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)],
-        None,
-    ),
-    "sweep_sizes": (
-        Annotated[
-            str | None,
-            Option(help="Try several sizes, as shares that are left, such as 0.6,0.4.", callback=check_numbers),
-        ],
-        None,
-    ),
+OWN: dict[str, Any] = {
+    "criterion": Criterion,
+    "sweep_criteria": Annotated[
+        str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)
+    ],
+    "sweep_sizes": Annotated[
+        str | None, Option(help="Try several sizes, as shares that are left, such as 0.6,0.4.", callback=check_numbers)
+    ],
 }
-"""Options that do more than their field says: annotation and default."""
+"""Options that do more than their field says."""
 
 
 class Asked:
@@ -182,11 +177,11 @@ class Asked:
 
 def _fields() -> list[tuple[str, Any, Any]]:
     """Return name, annotation and default of each option; a field that both specs have is one option."""
-    options = {each.name: (each.annotation, None) for each in [*TRAINING, *PRUNING]}
-    order = dict.fromkeys([each.name for each in [*PRUNING, *TRAINING]])
-    ordered = {name: OWN.get(name, options[name]) for name in order}
-    own = {"data": (Data, None), **ordered, "pruning": (Pruning, None), "training": (Training, None)}
-    return [(name, annotation, field(default=default)) for name, (annotation, default) in own.items()]
+    options: dict[str, Any] = {"data": Data}
+    for option in [*PRUNING, *TRAINING]:
+        options.setdefault(option.name, OWN.get(option.name, option.annotation))
+    options |= {"pruning": Pruning, "training": Training}
+    return [(name, annotation, field(default=None)) for name, annotation in options.items()]
 
 
 if TYPE_CHECKING:
