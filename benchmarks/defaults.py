@@ -161,8 +161,7 @@ def by_hand(
     recipe: Recipe, model: keras.Model, data: Data, spent: Mapping[str, int], cut: Row | None, seed: int
 ) -> float:
     """Train for as long as Ridurre did before the first prune, cut at once, and train for the rest; return accuracy."""
-    (inputs,), (y,) = data.x_train.values(), data.y_train.values()
-    x = np.asarray(inputs)
+    x, y = (np.asarray(array) for part in (data.x_train, data.y_train) for array in part.values())
     held = held_out(data)
     copy = copy_model(model)
     first = spent.get("training", 0)

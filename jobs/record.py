@@ -167,6 +167,17 @@ class ClassInfo(_Frozen):
     num_validation: int | None = Field(default=None, ge=0, description="Null where there is no validation folder.")
 
 
+class ImagesInfo(_Frozen):
+    """The images of an uploaded zip."""
+
+    targets: Literal["classes", "masks", "table"] | None = Field(
+        description="Where targets come from: class folders, masks, a CSV; null for unlabelled images."
+    )
+    num_train: int = Field(ge=0)
+    num_validation: int | None = Field(default=None, ge=0, description="Null where there are no validation images.")
+    columns: tuple[str, ...] | None = Field(default=None, description="The columns of targets of the CSV.")
+
+
 class DatasetRecord(_Frozen):
     """An uploaded dataset."""
 
@@ -180,8 +191,9 @@ class DatasetRecord(_Frozen):
     size_bytes: int = Field(ge=0)
     sha256: str
     arrays: tuple[ArrayInfo, ...] | None = None
+    images: ImagesInfo | None = None
     classes: tuple[ClassInfo, ...] | None = None
-    labelled: bool = Field(default=True, description="Whether there are targets or class folders, to train towards.")
+    labelled: bool = Field(default=True, description="Whether there are targets to train towards.")
     created_at: Time
 
 

@@ -57,7 +57,7 @@ class AsyncClient:
         return await self._run(conversations.upload("models", Path(path)))
 
     async def upload_dataset(self, path: str | Path) -> Uploaded:
-        """Send an `.npz` file or a zip of images by class; the same bytes sent twice are one dataset."""
+        """Send an `.npz` file or a zip of images; the same bytes sent twice are one dataset."""
         return await self._run(conversations.upload("datasets", Path(path)))
 
     async def dataset(self, data: str | Path | None) -> Uploaded | str | None:

@@ -60,7 +60,7 @@ class Client:
         return self._run(conversations.upload("models", Path(path)))
 
     def upload_dataset(self, path: str | Path) -> Uploaded:
-        """Send an `.npz` file or a zip of images by class; the same bytes sent twice are one dataset."""
+        """Send an `.npz` file or a zip of images; the same bytes sent twice are one dataset."""
         return self._run(conversations.upload("datasets", Path(path)))
 
     def dataset(self, data: str | Path | None) -> Uploaded | str | None:

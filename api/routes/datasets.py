@@ -24,7 +24,7 @@ BODY = {"required": True, "content": {"application/octet-stream": {"schema": {"t
 async def upload_dataset(
     request: Request, response: Response, filename: Filename, services: ServicesDep
 ) -> DatasetRecord:
-    """Send the file itself as the body: an `.npz`, or a zip of `train/<class>/<image>`."""
+    """Send the file itself as the body: an `.npz` file, or a zip of images with class folders, masks or a CSV."""
     record, created = await receive_upload(request, services, DatasetRecord, filename, inspect_dataset)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/v1/datasets/{record.id}"

@@ -1,4 +1,4 @@
-"""What an uploaded dataset says of itself: arrays of an .npz, or classes of an image folder."""
+"""What an uploaded dataset says of itself: the arrays of an .npz, or the images of a zip."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from jobs.errors import UnsupportedDatasetFileError
 from jobs.inspection.archive import MAGIC as ZIP_MAGIC
 from jobs.inspection.archive import open_archive
 from jobs.inspection.arrays import read_arrays
-from jobs.inspection.image_folder import MAX_MEMBERS, read_classes
-from jobs.record import ArrayInfo, ClassInfo
+from jobs.inspection.image_folder import MAX_MEMBERS, read_images
+from jobs.record import ArrayInfo, ClassInfo, ImagesInfo
 from pruning.errors import DataError
 
 
 @dataclass(frozen=True)
 class DatasetInspection:
-    """What an upload turned out to be; without labels, a folder of images has no classes either."""
+    """What an upload turned out to be."""
 
     format: Literal["npz", "image_folder"]
     arrays: tuple[ArrayInfo, ...] | None = None
+    images: ImagesInfo | None = None
     classes: tuple[ClassInfo, ...] | None = None
     labelled: bool = True
 
@@ -46,5 +47,5 @@ def inspect_dataset(path: Path) -> DatasetInspection:
         if any(name.endswith(".npy") for name in archive.members):
             arrays = read_arrays(archive)
             return DatasetInspection("npz", arrays=arrays, labelled=any(each.name.startswith("y_") for each in arrays))
-        classes = read_classes(archive)
-        return DatasetInspection("image_folder", classes=classes, labelled=classes is not None)
+        images, classes = read_images(archive)
+        return DatasetInspection("image_folder", images=images, classes=classes, labelled=images.targets is not None)

@@ -1,132 +1,174 @@
-"""Images in a zip or in a folder, decoded once into arrays on disk."""
+"""Images in a zip or folder, with classes, masks, numbers or nothing as targets, decoded once into arrays on disk."""
 
 from __future__ import annotations
 
-import io
-import os
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from pruning.datasets.data import Data
-from pruning.datasets.npz import UNREADABLE
-from pruning.errors import DataError, first_line
-from pruning.image_layout import LAYOUT, ImageLayout
+from pruning.datasets.image_files import ImageFiles, opened
+from pruning.datasets.masks import decode_masks
+from pruning.datasets.scratch import array_on_disk
+from pruning.errors import DataError, ModelError
+from pruning.image_layout import ImageLayout, Sample
+from pruning.keras_model.graph import outputs_by_name
 
-MAX_PIXELS = 25_000_000
-_MAX_DEPTH = 6
-ImageShape = tuple[int | None, int | None, int | None]
-"""Height, width and channels that the model expects; `None` where it takes any."""
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Splits = Mapping[str, Sequence[Sample]]
 
 
-def load_images(path: Path, shape: ImageShape, scratch: Path, max_train_samples: int | None, seed: int) -> Data:
-    """Decode images in `train/<class>/` and `validation/<class>/`, or images alone, into arrays on disk.
+@dataclass(frozen=True)
+class Wanted:
+    """What a model takes and gives, as far as images go.
 
-    Classes are numbered in alphabetical order; images alone are data without targets. Images are resized to the
-    shape that the model expects; where it takes any size, to the size of the first image.
+    Attributes:
+        height: Of its input, in pixels; `None` where it takes any.
+        width: Of its input, in pixels; `None` where it takes any.
+        channels: Of its input; `None` where it takes any.
+        mask_size: Height and width of its output where that is fixed and has both.
+        outputs: Names of its outputs.
+    """
+
+    height: int | None
+    width: int | None
+    channels: int | None
+    mask_size: tuple[int, int] | None = None
+    outputs: tuple[str, ...] = ("",)
+
+    @classmethod
+    def by(cls, model: keras.Model) -> Wanted:
+        """Return what a model wants.
+
+        Raises:
+            ModelError: The model has several inputs, or one that is not an image.
+        """
+        shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 3:
+            raise ModelError(
+                "The model does not take one image.",
+                field="dataset",
+                received=f"inputs of shape {', '.join(str(shape) for shape in shapes)}",
+                expected="one input of shape (height, width, channels)",
+                hint="Give the data as .npz with one array for each input.",
+            )
+        outputs = outputs_by_name(model)
+        given = [tuple(tensor.shape[1:3]) for tensor in outputs.values() if len(tensor.shape) == 4]
+        mask_size = given[0] if len(outputs) == 1 and given and None not in given[0] else None
+        return cls(*shapes[0], mask_size, tuple(outputs))
+
+
+def load_images(path: Path, wanted: Wanted, scratch: Path, max_train_samples: int | None, seed: int) -> Data:
+    """Decode images, laid out as `ImageLayout` says, into arrays on disk.
+
+    Classes are numbered in alphabetical order. The numbers of a table are one array, `(num_samples,)` for one column
+    and `(num_samples, num_columns)` for several, int64 where all of them are whole and else float32; for a model with
+    several outputs the column of an output has its name, or several columns have names such as `output.x`. Images are
+    resized to the shape that the model wants; where it takes any size, to the size of the first image. Channels are
+    converted, and transparency is dropped.
 
     Args:
         path: The zip file or the folder.
-        shape: What the model expects.
-        scratch: Folder on the disk where the decoded arrays are to lie, in files without names.
+        wanted: What the model takes.
+        scratch: Folder on the disk where decoded arrays are to be.
         max_train_samples: Decode a random subset of this many training images; `None`: all.
         seed: Seed of the subset.
 
     Raises:
-        DataError: An image is damaged or too large, or there are no images.
+        DataError: An image cannot be decoded, or the images are not laid out in a known way.
     """
-    with _files(path) as files:
-        layout = ImageLayout.of(files.names)
-        members = {"train": list(layout.train), "val": list(layout.validation)}
-        if not members["train"]:
-            raise DataError(
-                "There are no training images.",
-                field="dataset",
-                received="no train/<class>/*.jpg or *.png",
-                expected=LAYOUT,
-            )
-        classes = sorted({PurePosixPath(name).parts[1] for name in members["train"]}) if layout.is_labelled else []
-        if max_train_samples is not None and max_train_samples < len(members["train"]):
-            order = np.random.default_rng(seed).permutation(len(members["train"]))[:max_train_samples]
-            members["train"] = [members["train"][i] for i in np.sort(order)]
-        shape = _complete(files, members["train"][0], shape)
-        arrays = {}
-        for split, names in members.items():
-            if names:
-                arrays[f"x_{split}"] = _decode(files, names, shape, scratch / f"x_{split}.npy")
-            if names and layout.is_labelled:
-                arrays[f"y_{split}"] = np.array([_label(name, classes) for name in names])
-    return Data.of(arrays)
+    with opened(path) as files:
+        layout = ImageLayout.of(files.names, files.read)
+        splits: dict[str, Sequence[Sample]] = {"train": layout.train}
+        if layout.validation:
+            splits["val"] = layout.validation
+        if max_train_samples is not None and max_train_samples < len(layout.train):
+            chosen = np.random.default_rng(seed).permutation(len(layout.train))[:max_train_samples]
+            splits["train"] = [layout.train[i] for i in np.sort(chosen)]
+        shape = _complete(files, splits["train"][0].image, wanted)
+        arrays: dict[str, np.ndarray] = {}
+        for split, samples in splits.items():
+            arrays[f"x_{split}"] = _decoded(files, samples, shape, scratch)
+        return Data.of(arrays | _targets(files, layout, splits, wanted, shape, scratch))
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Files by name, wherever they lie."""
-
-    names: list[str]
-    read: Callable[[str], bytes]
-
-
-@contextmanager
-def _files(path: Path) -> Iterator[_Files]:
-    if path.is_dir():
-        yield _Files(list(_below(path)), lambda name: (path / name).read_bytes())
-        return
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError("The zip of images cannot be read.", field="dataset", received=str(error)) from error
-    with archive:
-        yield _Files(archive.namelist(), archive.read)
-
-
-def _below(path: Path) -> Iterator[str]:
-    """Yield the files below a folder by their relative paths; links are followed, though not in circles for ever."""
-    for folder, folders, files in os.walk(path, followlinks=True):
-        inside = Path(folder).relative_to(path)
-        if len(inside.parts) >= _MAX_DEPTH:
-            folders.clear()
-        yield from ((inside / name).as_posix() for name in files)
-
-
-def _label(name: str, classes: list[str]) -> int:
-    class_name = PurePosixPath(name).parts[1]
-    if class_name not in classes:
-        raise DataError(
-            f"The class {class_name!r} has validation images but no training images.",
-            field="dataset",
-            received=name,
-            expected=f"one of {', '.join(classes[:20])}",
+def _targets(
+    files: ImageFiles,
+    layout: ImageLayout,
+    splits: Splits,
+    wanted: Wanted,
+    shape: tuple[int, int, int],
+    scratch: Path,
+) -> dict[str, np.ndarray]:
+    if layout.form == "unlabelled":
+        return {}
+    if layout.form == "masks":
+        names = {f"y_{split}": [str(sample.target) for sample in samples] for split, samples in splits.items()}
+        return decode_masks(files, names, wanted.mask_size or shape[:2], scratch)
+    if layout.form == "classes":
+        numbers = {name: number for number, name in enumerate(layout.classes)}
+        return {
+            f"y_{split}": np.array([numbers[str(sample.target)] for sample in samples])
+            for split, samples in splits.items()
+        }
+    columns = _columns_of_outputs(layout.columns, wanted.outputs)
+    tables = {split: np.array([sample.target for sample in samples]) for split, samples in splits.items()}
+    are_whole = all(np.array_equal(table, np.floor(table)) for table in tables.values())
+    return {
+        f"y_{split}{output}": np.squeeze(table[:, chosen], axis=1 if len(chosen) == 1 else ()).astype(
+            np.int64 if are_whole else np.float32
         )
-    return classes.index(class_name)
+        for split, table in tables.items()
+        for output, chosen in columns.items()
+    }
 
 
-def _complete(files: _Files, first: str, shape: ImageShape) -> tuple[int, int, int]:
-    image = _open(files, first)
-    height, width, channels = shape
-    if channels not in (1, 3, None):
+def _columns_of_outputs(columns: Sequence[str], outputs: Sequence[str]) -> dict[str, list[int]]:
+    """Return the columns of each output by what is added to `y_train` for it."""
+    if len(outputs) == 1:
+        return {"": list(range(len(columns)))}
+    of_outputs: dict[str, list[int]] = {}
+    for number, column in enumerate(columns):
+        output = column if column in outputs else column.rpartition(".")[0]
+        of_outputs.setdefault(f".{output}", []).append(number)
+    if set(of_outputs) != {f".{output}" for output in outputs}:
+        raise DataError(
+            "The columns of the table do not fit the outputs of the model.",
+            field="dataset",
+            received=", ".join(columns)[:200],
+            expected=f"for each of the outputs {', '.join(outputs)} a column of its name, or columns such as "
+            f"{outputs[0]}.x",
+        )
+    return of_outputs
+
+
+def _complete(files: ImageFiles, first: str, wanted: Wanted) -> tuple[int, int, int]:
+    if wanted.channels not in (1, 3, None):
         raise DataError(
             "The model does not take images.",
             field="dataset",
             received="images",
-            expected=f"arrays with {channels} channels, as .npz",
+            expected=f"arrays with {wanted.channels} channels, as .npz",
         )
-    return height or image.height, width or image.width, channels or 3
+    if wanted.height and wanted.width:
+        return wanted.height, wanted.width, wanted.channels or 3
+    image = files.open(first)
+    return wanted.height or image.height, wanted.width or image.width, wanted.channels or 3
 
 
-def _decode(files: _Files, names: list[str], shape: tuple[int, int, int], target: Path) -> np.ndarray:
+def _decoded(files: ImageFiles, samples: Sequence[Sample], shape: tuple[int, int, int], scratch: Path) -> np.ndarray:
     from PIL import Image
 
     height, width, channels = shape
-    array = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(names), *shape))
-    target.unlink()  # What is mapped stays as long as the array, and goes with it even if the process is killed.
-    for index, name in enumerate(names):
-        image = _in_bytes(_open(files, name)).convert("L" if channels == 1 else "RGB")
+    array = array_on_disk(scratch, (len(samples), *shape), np.uint8)
+    for index, sample in enumerate(samples):
+        image = _in_bytes(files.open(sample.image)).convert("L" if channels == 1 else "RGB")
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         array[index] = np.asarray(image).reshape(shape)
@@ -134,39 +176,10 @@ def _decode(files: _Files, names: list[str], shape: tuple[int, int, int], target
     return array
 
 
-def _in_bytes(image: Any) -> Any:
+def _in_bytes(image: Image) -> Image:
     """Return an image with 8 bits a channel; of 16 bits, which Pillow would cut off at 255, the upper ones."""
     from PIL import Image
 
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
-
-
-def _open(files: _Files, name: str) -> Any:
-    """Open one image; its size is read before its pixels are decoded."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image = Image.open(io.BytesIO(files.read(name)), formats=("JPEG", "PNG"))
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_large(name, f"{image.width} x {image.height} pixels")
-        image.load()
-    except UnidentifiedImageError as error:
-        raise _undecodable(name, "a file of another kind") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, "pixels beyond all measure") from error
-    except (SyntaxError, *UNREADABLE) as error:
-        raise _undecodable(name, first_line(error, 200)) from error
-    return image
-
-
-def _undecodable(name: str, received: str) -> DataError:
-    return DataError(
-        f"The image {name} cannot be decoded.", field="dataset", received=received, expected="a JPEG or PNG image"
-    )
-
-
-def _too_large(name: str, received: str) -> DataError:
-    expected = f"at most {MAX_PIXELS // 1_000_000} megapixels"
-    return DataError(f"The image {name} is too large.", field="dataset", received=received, expected=expected)

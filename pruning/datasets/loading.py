@@ -9,9 +9,9 @@ import keras
 
 from pruning.datasets.builtin import NAMES, load_builtin
 from pruning.datasets.data import Data
-from pruning.datasets.images import ImageShape, load_images
+from pruning.datasets.images import Wanted, load_images
 from pruning.datasets.npz import load_npz
-from pruning.errors import DataError, ModelError
+from pruning.errors import DataError
 
 FORMS = f"an .npz file, a zip or folder of images, or {' or '.join(NAMES)}"
 
@@ -36,7 +36,7 @@ def load_dataset(
         return load_builtin(str(source))
     path = Path(source)
     if path.is_dir() or (zipfile.is_zipfile(path) and not _holds_arrays(path)):
-        return load_images(path, image_shape(model), scratch, max_train_samples, seed)
+        return load_images(path, Wanted.by(model), scratch, max_train_samples, seed)
     if path.is_file():
         return load_npz(path, scratch)
     raise DataError("There is no such dataset.", field="data", received=str(source), expected=FORMS)
@@ -45,22 +45,3 @@ def load_dataset(
 def _holds_arrays(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith(".npy") for name in archive.namelist())
-
-
-def image_shape(model: keras.Model) -> ImageShape:
-    """Return height, width and channels of the model's only input.
-
-    Raises:
-        ModelError: The model has several inputs, or one that is no image.
-    """
-    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 3:
-        raise ModelError(
-            "The model does not take one image.",
-            field="dataset",
-            received=f"inputs of shape {', '.join(str(shape) for shape in shapes)}",
-            expected="one input of shape (height, width, channels)",
-            hint="Give the data as .npz with one array for each input.",
-        )
-    height, width, channels = shapes[0]
-    return height, width, channels

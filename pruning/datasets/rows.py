@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+_SAMPLES_AT_ONCE = 1024
 
 
 class Rows:
@@ -53,6 +55,19 @@ Samples = np.ndarray | Rows
 def rows_of(inputs: Mapping[str, Samples], samples: np.ndarray) -> dict[str, Samples]:
     """Return some samples of each input, which stay where they are."""
     return {name: Rows(array, samples) for name, array in inputs.items()}
+
+
+def chosen_of(targets: Mapping[str, Samples], samples: np.ndarray) -> dict[str, Samples]:
+    """Return some samples of targets: those with places in them, such as masks, stay where they are."""
+    return {
+        name: Rows(array, samples) if array.ndim > 2 else np.asarray(array[samples]) for name, array in targets.items()
+    }
+
+
+def in_parts(array: Samples) -> Iterator[np.ndarray]:
+    """Yield an array in parts that fit in memory."""
+    for start in range(0, len(array), _SAMPLES_AT_ONCE):
+        yield np.asarray(array[start : start + _SAMPLES_AT_ONCE])
 
 
 def taken(inputs: Mapping[str, Samples], chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.datasets.data import Arrays, Data, Inputs
+from pruning.datasets.data import Arrays, Data, Inputs, Targets
 from pruning.datasets.rows import rows_of, taken
 from pruning.errors import PruningError, TrainingError, first_line
 from pruning.figures import of_validation
@@ -77,7 +77,7 @@ class Recovery:
         order = np.random.default_rng(self._training.seed).permutation(self._data.num_val)
 
         def measure(change: Augmentation | None) -> dict[str, float]:
-            y = taken(self._data.y_val, order) if change is None else self._data.y_val
+            y: Targets = taken(self._data.y_val, order) if change is None else self._data.y_val
             batches = self._measuring_batches(model, self._data.x_val, y, augmentation=change)
             return of_validation(self._evaluated(model, batches))
 
@@ -244,7 +244,7 @@ class Recovery:
         """Return validation batches in the structures of a model."""
         return self._measuring_batches(model, self._data.x_val, self._data.y_val)
 
-    def _measuring_batches(self, model: keras.Model, x: Inputs, y: Arrays, **options: Any) -> Batches:
+    def _measuring_batches(self, model: keras.Model, x: Inputs, y: Targets, **options: Any) -> Batches:
         return Batches(x, y, structures(model), batch_size=self._training.measuring_batch_size, **options)
 
     def _fitted(self, model: keras.Model) -> keras.Model:

@@ -79,7 +79,9 @@ class Calibration:
 
         def targets() -> Arrays:
             weights = _mask_weights(model, x)
-            return settings().fit_targets(drawn).y_train | {f"mask of {name}": each for name, each in weights.items()}
+            return taken(settings().fit_targets(drawn).y_train, np.arange(drawn.num_train)) | {
+                f"mask of {name}": each for name, each in weights.items()
+            }
 
         return cls(x, targets, settings, batch_size, on_share, drawn.is_labelled)
 

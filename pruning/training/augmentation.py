@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pruning.datasets.data import Arrays, Inputs
+from pruning.datasets.data import Inputs, Targets
+from pruning.datasets.rows import Samples
 from pruning.errors import SpecError
 from pruning.spec import Augmentation
 
@@ -50,7 +51,7 @@ class Motion:
         return moved
 
 
-def moving_targets(x: Inputs, y: Arrays, augmentation: Augmentation) -> frozenset[str]:
+def moving_targets(x: Inputs, y: Targets, augmentation: Augmentation) -> frozenset[str]:
     """Return the names of the targets that have to move with the images.
 
     A target of an image's height and width is a mask and moves with it. A number, a class label, probabilities that
@@ -94,10 +95,10 @@ def moving_targets(x: Inputs, y: Arrays, augmentation: Augmentation) -> frozense
     return frozenset(masks)
 
 
-def _is_about_the_whole(target: np.ndarray) -> bool:
+def _is_about_the_whole(target: Samples) -> bool:
     if target.size == len(target):
         return True
-    if target.ndim != 2:
+    if not isinstance(target, np.ndarray) or target.ndim != 2:
         return False
     if target.dtype.kind == "b" or ((target == 0) | (target == 1)).all():
         return True

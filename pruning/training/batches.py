@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.datasets.data import Arrays, Inputs
+from pruning.datasets.data import Arrays, Inputs, Targets
 from pruning.datasets.rows import taken
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion, moving_targets
@@ -41,7 +41,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(
         self,
         x: Inputs,
-        y: Arrays,
+        y: Targets,
         structures: tuple[Any, Any],
         *,
         batch_size: int,
@@ -72,7 +72,7 @@ class Batches(keras.utils.PyDataset):
         """Return inputs and targets and, where there are weights, weights."""
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         x = taken(self._x, chosen)
-        y = {name: array[chosen] for name, array in self._y.items()}
+        y = taken(self._y, chosen)
         weights = {name: array[chosen] for name, array in self._weights.items()}
         if self._augmentation.moves:
             x, y, weights = self._moved(x, y, weights, self._generator(index, 0))

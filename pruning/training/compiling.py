@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from pruning.datasets.data import Data
+from pruning.datasets.rows import Samples
 from pruning.errors import SpecError, first_line
 from pruning.keras_model.compiled import compiled_as, fresh, fresh_compile_arguments
 from pruning.keras_model.graph import last_layer, outputs_by_name
@@ -261,7 +262,7 @@ class Compiling:
         }
         if wish is None:
             return weights if given else {}
-        labels = {name: class_labels(target, self._loss_of(name)) for name, target in data.y_train.items()}
+        labels = {name: class_labels(np.asarray(target), self._loss_of(name)) for name, target in data.y_train.items()}
         if all(each is None for each in labels.values()):
             raise no_classes()
         for name, own in labels.items():
@@ -276,7 +277,7 @@ class Compiling:
             return dict(zip(self._outputs, self._loss, strict=True))[name]
         return self._loss.get(name) if isinstance(self._loss, dict) and name in self._loss else self._loss
 
-    def _fit_target(self, name: str, target: np.ndarray, split: str) -> np.ndarray:
+    def _fit_target(self, name: str, target: Samples, split: str) -> Samples:
         loss = self._loss_of(name)
         field = f"dataset.{split}" + (f".{name}" if len(self._outputs) > 1 else "")
         fitted = fit_target(target, tuple(self._outputs[name].shape[1:]), loss, name, field)
@@ -287,9 +288,11 @@ class Compiling:
     def _infer_loss(self, data: Data) -> Any:
         data.require_targets("Choosing a loss for a model that is not compiled")
         names = list(self._outputs)
-        target: np.ndarray = next(iter(data.y_train.values()))
+        target = next(iter(data.y_train.values()))
         shape = self._outputs[names[0]].shape
-        are_labels = target.dtype.kind in "iu" and target.size == len(target) and (shape[-1] != 1 or target.max() <= 1)
+        are_labels = (
+            target.dtype.kind in "iu" and target.size == len(target) and (shape[-1] != 1 or np.max(target) <= 1)
+        )
         if len(names) == 1 and len(shape) == 2 and are_labels:
             kind = "binary_crossentropy" if shape[-1] == 1 else "sparse_categorical_crossentropy"
             self._note(f"no loss was given and the model is not compiled: {kind} for integer labels")

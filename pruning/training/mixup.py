@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pruning.datasets.data import Arrays, Inputs
+from pruning.datasets.data import Inputs, Targets
 from pruning.datasets.rows import Samples
 from pruning.errors import SpecError
 
@@ -39,7 +39,7 @@ class Mixup:
         return mixed
 
 
-def require_mixable(x: Inputs, y: Arrays, class_outputs: frozenset[str]) -> None:
+def require_mixable(x: Inputs, y: Targets, class_outputs: frozenset[str]) -> None:
     """Raise `SpecError` where a mean of two samples or targets means nothing.
 
     Args:

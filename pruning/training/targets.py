@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pruning.datasets.rows import Samples, in_parts
 from pruning.errors import DataError
 from pruning.training.keras_names import loss_name
 
@@ -13,7 +14,7 @@ _ENTRYWISE = ("categorical_crossentropy", "mean_squared_error", "mean_absolute_e
 """Losses that compare targets and outputs entry by entry."""
 
 
-def fit_target(target: np.ndarray, shape: tuple[int | None, ...], loss: Any, name: str, field: str) -> np.ndarray:
+def fit_target(target: Samples, shape: tuple[int | None, ...], loss: Any, name: str, field: str) -> Samples:
     """Return the targets of one output in the form that its loss takes.
 
     Args:
@@ -34,18 +35,20 @@ def fit_target(target: np.ndarray, shape: tuple[int | None, ...], loss: Any, nam
     if not shape or shape[-1] is None:
         return target
     if kind == "sparse_categorical_crossentropy":
-        _check_labels(target[target != _ignored_class(loss)], shape[-1], field)
+        _check_labels(target, shape[-1], field, _ignored_class(loss))
     elif kind == "categorical_crossentropy" and _holds_labels(target, shape):
         _check_labels(target, shape[-1], field)
-        labels = target.reshape(len(target), *target.shape[1 : len(shape)])
+        labels = np.asarray(target).reshape(len(target), *target.shape[1 : len(shape)])
         return np.eye(shape[-1], dtype=np.float32)[labels.astype(np.int64)]
-    elif kind == "binary_crossentropy" and (target.min() < 0 or target.max() > 1):
-        raise DataError(
-            "The targets of binary_crossentropy are no probabilities.",
-            field=field,
-            received=f"numbers from {target.min()} to {target.max()}",
-            expected="numbers from 0 to 1",
-        )
+    elif kind == "binary_crossentropy":
+        low, high = _range(target)
+        if low < 0 or high > 1:
+            raise DataError(
+                "The targets of binary_crossentropy are not probabilities.",
+                field=field,
+                received=f"numbers from {low} to {high}",
+                expected="numbers from 0 to 1",
+            )
     elif kind in _ENTRYWISE and not _matches(target, shape):
         raise DataError(
             f"The targets do not fit output {name!r}.",
@@ -56,11 +59,19 @@ def fit_target(target: np.ndarray, shape: tuple[int | None, ...], loss: Any, nam
     return target
 
 
-def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
-    if target.size == 0:
+def _range(target: Samples) -> tuple[float, float]:
+    parts = [(part.min(), part.max()) for part in in_parts(target) if part.size]
+    return min(low for low, _ in parts), max(high for _, high in parts)
+
+
+def _check_labels(target: Samples, num_classes: int, field: str, ignored: int | None = None) -> None:
+    labels = [np.unique(part) for part in in_parts(target)]
+    found = np.unique(np.concatenate(labels))
+    found = found[found != ignored]
+    if not found.size:
         return
-    low, high = target.min(), target.max()
-    if low < 0 or high >= num_classes or (target.dtype.kind == "f" and np.any(target != np.floor(target))):
+    low, high = found[0], found[-1]
+    if low < 0 or high >= num_classes or np.any(found != np.floor(found)):
         raise DataError(
             "Labels lie outside the model's outputs.",
             field=field,
@@ -70,11 +81,11 @@ def _check_labels(target: np.ndarray, num_classes: int, field: str) -> None:
         )
 
 
-def _matches(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+def _matches(target: Samples, shape: tuple[int | None, ...]) -> bool:
     return None in shape or target.shape[1:] == shape or (target.ndim == 1 and shape == (1,))
 
 
-def _holds_labels(target: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+def _holds_labels(target: Samples, shape: tuple[int | None, ...]) -> bool:
     has_an_axis_more = target.ndim == len(shape) + 1 and target.shape[-1] == 1
     return shape[-1] != 1 and (target.ndim == len(shape) or has_an_axis_more)
 

@@ -21,10 +21,12 @@ import ridurre
 from pruning import PruningPlan, PruningSpec, apply_plan, load_model, make_plan, verify
 from tests.e2e.conftest import Service
 from tests.processes import running_in
+from tests.pruning.datasets.test_images import encoded
 from tests.pruning.datasets.test_loading import image_folder
 from tests.pruning.models import blobs, residual, same, values
 from tests.shared import shared
 from tests.strategies import randomise
+from tests.uploads import zipped
 from tests.worker.conftest import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -94,6 +96,38 @@ def test_an_image_folder_is_trained_on(client: ridurre.Client, tmp_path: Path) -
     job = client.wait(job.id, timeout_seconds=WAIT_SECONDS)
     assert job.status == "succeeded", job
     assert "val_accuracy" in job.metrics
+
+
+@pytest.mark.parametrize("targets", ["masks", "table"])
+def test_images_with_other_targets_are_trained_on(client: ridurre.Client, tmp_path: Path, targets: str) -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(layers.Rescaling(1 / 255)(inputs))
+    if targets == "masks":
+        model = keras.Model(inputs, layers.Conv2D(2, 1, activation="softmax")(x))
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    else:
+        model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+        model.compile("sgd", "mean_squared_error", metrics=["mean_absolute_error"])
+    generator = np.random.default_rng(0)
+    files: dict[str, bytes] = {"train.csv": b"image,x,y\n"} if targets == "table" else {}
+    for number in range(20):
+        image = generator.integers(0, 255, (8, 8, 3), np.uint8)
+        files[f"train/images/{number}.png"] = encoded(image)
+        if targets == "masks":
+            files[f"train/masks/{number}.png"] = encoded((image[..., 0] > 127).astype(np.uint8))
+        else:
+            files["train.csv"] += f"{number}.png,{image[..., 0].mean() / 255},{number / 20}\n".encode()
+    (tmp_path / "images.zip").write_bytes(zipped(files))
+    dataset = client.upload_dataset(tmp_path / "images.zip")
+    job = client.submit(
+        model=uploaded(client, model, tmp_path),
+        dataset=dataset,
+        ratio=0.5,
+        training={"epochs": 1, "fine_tuning_epochs": 1},
+    )
+    job = client.wait(job.id, timeout_seconds=WAIT_SECONDS)
+    assert job.status == "succeeded", job
+    assert ("val_accuracy" if targets == "masks" else "val_mean_absolute_error") in job.metrics
 
 
 def test_a_model_that_keras_2_saved_is_given_back_pruned(client: ridurre.Client, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.errors import UnsupportedDatasetFileError
 from jobs.inspection import inspect_dataset
-from jobs.record import ArrayInfo, ClassInfo
+from jobs.record import ArrayInfo, ClassInfo, ImagesInfo
 from pruning.errors import DataError
 from tests.uploads import digits_npz, image_folder, npy, npz_file, zipped
 
@@ -136,8 +136,8 @@ def test_images_without_class_folders_are_accepted_as_unlabelled(inspect: Callab
 @pytest.mark.parametrize(
     ("paths", "reason"),
     [
-        (("1.jpg", "2.jpg", "labels.csv"), "something else"),
-        (("a/1.jpg", "b/2.jpg"), "no images in train"),
+        (("1.jpg", "2.jpg", "labels.txt"), "not an image"),
+        (("a/1.jpg", "b/2.jpg"), "no training images"),
         (("1.jpg",), "too few"),
     ],
 )
@@ -154,13 +154,13 @@ def test_validation_may_be_absent(inspect: Callable[[bytes], Any]) -> None:
 
 
 BAD_FOLDERS: dict[str, tuple[tuple[str, ...], str]] = {
-    "nothing": (("README",), "no images in train"),
-    "a folder around it": (tuple(f"data/{name}" for name in IMAGES), "no images in train"),
+    "nothing": (("README",), "not an image"),
+    "classes without train": (tuple(name.removeprefix("train/") for name in IMAGES), "no training images"),
     "one class": (IMAGES[:2], "number of classes"),
-    "other classes for validation": ((*IMAGES, "validation/cat/1.jpg"), "differ in their classes"),
-    "something else than images": ((*IMAGES, "train/cat/notes.txt"), "something else"),
-    "folders in classes": ((*IMAGES, "train/cat/more/1.jpg"), "something else"),
-    "images without a class": ((*IMAGES, "train/1.jpg"), "something else"),
+    "other classes for validation": ((*IMAGES, "validation/bird/1.jpg"), "no training images"),
+    "something else than images": ((*IMAGES, "train/cat/notes.txt"), "not an image"),
+    "folders in classes": ((*IMAGES, "train/cat/more/1.jpg"), "outside the class folders"),
+    "images without a class": ((*IMAGES, "train/1.jpg"), "outside the class folders"),
     "an absolute name": ((*IMAGES, "/train/cat/3.jpg"), "unsafe name"),
     "a name that leads outside": ((*IMAGES, "train/../../3.jpg"), "unsafe name"),
 }
@@ -172,12 +172,32 @@ def test_unusable_folders_are_refused(inspect: Callable[[bytes], Any], paths: tu
         inspect(image_folder(*paths))
 
 
-@pytest.mark.parametrize("folder", ["val", "valid", "Validation"])
-def test_validation_under_another_name_is_refused(inspect: Callable[[bytes], Any], folder: str) -> None:
-    with pytest.raises(DataError, match="another name") as caught:
-        inspect(image_folder(*IMAGES, f"{folder}/cat/1.jpg", f"{folder}/dog/1.jpg"))
-    assert caught.value.received == f"{folder}/"
-    assert "validation/" in str(caught.value.hint)
+def test_the_field_is_the_file(inspect: Callable[[bytes], Any]) -> None:
+    with pytest.raises(DataError) as caught:
+        inspect(image_folder(*IMAGES[:2]))
+    assert caught.value.field == "file"
+
+
+def test_masks_are_told(inspect: Callable[[bytes], Any]) -> None:
+    found = inspect(image_folder(*(f"train/{kind}/{n}.png" for kind in ("images", "masks") for n in range(3))))
+    assert found.images == ImagesInfo(targets="masks", num_train=3)
+    assert (found.classes, found.labelled) == (None, True)
+
+
+def test_a_table_is_told(inspect: Callable[[bytes], Any]) -> None:
+    table = b"image,x,y\n1.jpg,0.5,2\n2.jpg,1,3\n"
+    found = inspect(zipped({"images/1.jpg": b"1", "images/2.jpg": b"2", "labels.csv": table}))
+    assert found.images == ImagesInfo(targets="table", num_train=2, columns=("x", "y"))
+
+
+def test_an_empty_mask_is_refused(inspect: Callable[[bytes], Any]) -> None:
+    files = {f"train/{kind}/{n}.png": b"x" for kind in ("images", "masks") for n in range(3)}
+    with pytest.raises(DataError, match="empty"):
+        inspect(zipped(files | {"train/masks/2.png": b""}))
+
+
+def test_empty_files_that_do_not_count_are_no_matter(inspect: Callable[[bytes], Any]) -> None:
+    assert inspect(zipped(dict.fromkeys(IMAGES, b"x") | {"test/a.jpg": b"", "train/cat/.x.jpg": b""})).labelled
 
 
 def test_a_file_called_val_is_ignored(inspect: Callable[[bytes], Any]) -> None:

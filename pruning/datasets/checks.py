@@ -1,0 +1,128 @@
+"""Arrays of samples, checked against each other and against what they are to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pruning.datasets.parts import label
+from pruning.datasets.rows import Samples
+from pruning.errors import DataError
+
+if TYPE_CHECKING:
+    from pruning.datasets.data import Data
+
+
+def check_together(data: Data) -> None:
+    """Check that the arrays of data hold numbers, and that there are as many targets as inputs.
+
+    Raises:
+        DataError: They do not.
+    """
+    for split, inputs, targets in (
+        ("train", data.x_train, data.y_train),
+        ("val", data.x_val, data.y_val),
+    ):
+        lengths = {label(f"x_{split}", name): len(array) for name, array in inputs.items()}
+        lengths |= {label(f"y_{split}", name): len(array) for name, array in targets.items()}
+        lacks_a_part = bool(inputs) != bool(targets) and bool(data.y_train)
+        if len(set(lengths.values())) > 1 or lacks_a_part:
+            raise DataError(
+                f"The {split} arrays have different numbers of samples.",
+                field="dataset",
+                received=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+                expected="the same number of samples in each",
+            )
+        if lengths and min(lengths.values()) < (2 if split == "train" else 1):
+            raise DataError(
+                f"The {split} set is empty, or too small to train on.",
+                field=f"dataset.x_{split}",
+                received=f"{min(lengths.values())} samples",
+                expected="at least 2 training samples and 1 validation sample",
+            )
+    for split, arrays in (
+        ("x_train", data.x_train), ("y_train", data.y_train), ("x_val", data.x_val), ("y_val", data.y_val)
+    ):  # fmt: skip
+        for name, array in arrays.items():
+            check_values(array, label(split, name))
+    for name, weights in data.sample_weight_train.items():
+        _check_weights(weights, data.num_train, label("sample_weight_train", name))
+
+
+def check_values(array: Samples, name: str) -> None:
+    """Check that an array holds finite numbers.
+
+    Raises:
+        DataError: It does not.
+    """
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{name} does not hold numbers.",
+            field=f"dataset.{name}",
+            received=f"type {array.dtype}",
+            expected="float, int, uint or bool",
+        )
+    if array.dtype.kind == "f":
+        for start in range(0, len(array), 4096):
+            finite = np.isfinite(array[start : start + 4096])
+            if not finite.all():
+                first = start + int(np.argwhere(~finite)[0][0])
+                raise DataError(
+                    f"{name} holds NaN or infinity.",
+                    field=f"dataset.{name}",
+                    received=f"first in sample {first}",
+                    expected="finite numbers",
+                    hint="Clean or impute these samples first.",
+                )
+
+
+def _check_weights(weights: np.ndarray, num_samples: int, name: str) -> None:
+    check_values(weights, name)
+    if weights.shape != (num_samples,) or weights.min() < 0 or not weights.any():
+        raise DataError(
+            f"{name} does not weight the samples.",
+            field=f"dataset.{name}",
+            received=f"shape {weights.shape}, from {weights.min() if weights.size else 'nothing'} up",
+            expected=f"shape ({num_samples},), numbers from 0 up, not all of them 0",
+        )
+
+
+def check_shape(array: Samples, tensor: Any, name: str) -> None:
+    """Check that samples have the shape of a tensor.
+
+    Raises:
+        DataError: They have not.
+    """
+    expected = tuple(tensor.shape[1:])
+    received = array.shape[1:]
+    fits = len(expected) == len(received) and all(e in (None, r) for e, r in zip(expected, received, strict=True))
+    if not fits:
+        raise DataError(
+            f"The shape of {name} does not fit the model's input.",
+            field=f"dataset.{name}",
+            received=f"samples of shape {received}",
+            expected=f"samples of shape {expected}",
+            hint="Reshape or resize the arrays; image folders are resized for you.",
+        )
+
+
+def in_order(arrays: Mapping[str, Samples], tensors: Mapping[str, Any], split: str) -> dict[str, Samples]:
+    """Return arrays by the names of tensors, in their order.
+
+    Raises:
+        DataError: They are others, or of another number.
+    """
+    if list(arrays) == [f"#{number}" for number in range(len(tensors))]:
+        return dict(zip(tensors, arrays.values(), strict=True))
+    if set(arrays) == {""} and len(tensors) == 1:
+        return {next(iter(tensors)): arrays[""]}
+    if set(arrays) != set(tensors):
+        raise DataError(
+            f"The arrays of {split} do not fit the model.",
+            field=f"dataset.{split}",
+            received=", ".join(name or "one array without a name" for name in arrays),
+            expected=", ".join(f"{split}.{name}" for name in tensors) if len(tensors) > 1 else f"one array, {split}",
+        )
+    return {name: arrays[name] for name in tensors}

@@ -1,0 +1,110 @@
+"""A table of images and numbers: a CSV whose first column names an image, and whose other columns are its targets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pruning.errors import DataError
+from pruning.image_layout.sample import Sample
+
+SUFFIX = ".csv"
+MAX_TABLE_BYTES = 256 * 1024**2
+_DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a CSV.
+
+    Attributes:
+        columns: Names of the columns of targets; empty where the table only lists images.
+        samples: One for each row, in their order.
+    """
+
+    columns: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    @classmethod
+    def read(cls, name: str, content: bytes, folders: tuple[str, ...], names: Collection[str]) -> Table:
+        """Read a table.
+
+        Args:
+            name: The table's, for errors.
+            content: Its bytes: UTF-8, with a header; commas, semicolons or tabs between columns.
+            folders: What may stand before the names of images, such as `""` or `"train/"`; the first that fits counts.
+            names: All files that there are.
+
+        Raises:
+            DataError: It is no such table, or lists an image that is not there, or twice.
+        """
+        rows = _rows(name, content)
+        header = rows[0]
+        if _are_numbers(header[1:]) and len(header) > 1:
+            raise _refusal(name, "its first row is not a header", ", ".join(header)[:200])
+        samples = tuple(_sample(name, number, row, header, folders, names) for number, row in enumerate(rows[1:], 2))
+        seen: set[str] = set()
+        for sample in samples:
+            if sample.image in seen:
+                raise _refusal(name, "it lists an image twice", sample.image[:200])
+            seen.add(sample.image)
+        return cls(tuple(header[1:]), samples)
+
+
+def _rows(name: str, content: bytes) -> list[list[str]]:
+    """Return the rows that are not empty, without the spaces around their cells."""
+    try:
+        text = content.decode("utf-8-sig")
+        first = text.splitlines()[0] if text.strip() else ""
+        delimiter = max(_DELIMITERS, key=first.count)
+        cells = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [[cell.strip() for cell in row] for row in cells if any(cell.strip() for cell in row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _refusal(name, "it cannot be read", str(error)[:200]) from None
+    if len(rows) < 2:
+        raise _refusal(name, "it lists no images", f"{len(rows)} rows")
+    return rows
+
+
+def _sample(
+    name: str, number: int, row: list[str], header: list[str], folders: tuple[str, ...], names: Collection[str]
+) -> Sample:
+    if len(row) != len(header):
+        raise _refusal(name, f"row {number} has another number of columns than the header", f"{len(row)} columns")
+    image = next((folder + row[0] for folder in folders if folder + row[0] in names), None)
+    if image is None:
+        raise DataError(
+            f"{name}, row {number}, lists an image that is not there.",
+            field="dataset",
+            received=row[0][:200],
+            expected="a path relative to the table, with its suffix: .jpg, .jpeg or .png",
+        )
+    if not _are_numbers(row[1:]):
+        wrong = next(column for column, cell in zip(header[1:], row[1:], strict=True) if not _are_numbers([cell]))
+        raise DataError(
+            f"{name}, row {number}: {wrong} is not a finite number.",
+            field="dataset",
+            received=row[header.index(wrong, 1)][:200] or "an empty cell",
+            expected="a number in each column but the first",
+            hint="For names of classes, put the images into class folders: train/<class>/<image>.",
+        )
+    return Sample(image, tuple(float(cell) for cell in row[1:]) or None)
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    try:
+        return all(math.isfinite(float(cell)) for cell in cells)
+    except ValueError:
+        return False
+
+
+def _refusal(name: str, detail: str, received: str) -> DataError:
+    return DataError(
+        f"{name} is not a table of images: {detail}.",
+        field="dataset",
+        received=received,
+        expected="a CSV with a header such as image,age,height and a row for each image",
+    )
