@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.explain import FieldError, shortened
+from pruning.field_errors import FieldError, shortened
 
 HINT = "Send the spec as a JSON object with the header Content-Type: application/json."
 

@@ -16,11 +16,12 @@ from starlette.requests import ClientDisconnect
 
 from api.bodies import HINT, unreadable_body, wrong_body
 from api.body_limit import BodyTooLargeError
-from api.explain import FieldError, encodable, explain
+from api.explain import explain
 from api.ranges import RangeNotSatisfiableError
 from jobs.errors import UploadTooLargeError, problem_title, problem_type
 from pruning.catalog import CRITERIA
 from pruning.errors import PruningError, SpecError, UnknownCriterionError
+from pruning.field_errors import FieldError, encodable
 
 STATUS_BY_CODE: dict[str, int] = {
     "not-found": 404,

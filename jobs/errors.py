@@ -4,6 +4,7 @@ PruningError
 ├── NotFoundError                  no such model, dataset, job or artifact
 ├── ConflictError                  the request does not go with the state of things
 ├── UploadTooLargeError            more bytes than the operator allows
+├── SettingError                   an environment variable that is not what its setting can be
 ├── StoreUnavailableError          Redis cannot be reached or is full
 ├── LeaseLostError                 the job is no longer held by this claim: stop, commit nothing
 ├── ModelError
@@ -27,6 +28,10 @@ class ConflictError(PruningError):
 
 class UploadTooLargeError(PruningError):
     code = "upload-too-large"
+
+
+class SettingError(PruningError):
+    code = "invalid-setting"
 
 
 class StoreUnavailableError(PruningError):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from jobs.errors import SettingError
+from pruning.field_errors import FieldError, field_errors
+from pruning.json_schema import JsonSchema
+
+HINT = "Change or unset the variable; all of them are in jobs/settings.py."
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -117,20 +121,38 @@ class Settings(BaseSettings):
         return self.data_directory / "workspace"
 
 
-def settings_or_exit() -> Settings:
-    """Return the settings of the environment, or end the process with a line on each that is wrong."""
+def settings_of_environment() -> Settings:
+    """Return the settings of the environment.
+
+    Raises:
+        SettingError: A variable is not what its setting can be; the error has a line for each.
+    """
     try:
         return Settings()
     except ValidationError as error:
-        raise SystemExit("\n".join(map(_line, error.errors()))) from None
+        wrong = [_of_variable(each) for each in field_errors(error.errors(), JsonSchema(Settings.model_json_schema()))]
+        raise SettingError(
+            "\n".join(f"{each.field}: {each.detail}." if each.field else f"{each.detail}." for each in wrong),
+            field=wrong[0].field or None,
+            received=wrong[0].received,
+            expected=wrong[0].expected,
+            hint=HINT,
+        ) from None
     except SettingsError as error:
-        raise SystemExit(f"ridurre cannot start: {error}: {error.__cause__}; lists are given as JSON") from None
+        raise SettingError(f"{error}", received=str(error.__cause__), expected="a list as JSON", hint=HINT) from None
 
 
-def _line(error: Mapping[str, Any]) -> str:
-    name = ".".join(map(str, error["loc"]))
-    variable = name if name.isupper() else f"RIDURRE_{name.upper()}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    is_shown = name and "URL" not in variable  # a Redis URL may hold a password
-    received = f"; received {error['input']!r}" if is_shown else ""
-    return f"ridurre cannot start: {f'{variable}: ' if name else ''}{message}{received}"
+def settings_or_exit() -> Settings:
+    """Return the settings of the environment, or end the process with what is wrong with them."""
+    try:
+        return settings_of_environment()
+    except SettingError as error:
+        raise SystemExit(f"ridurre cannot start: {error}") from None
+
+
+def _of_variable(error: FieldError) -> FieldError:
+    """Return an error that names the variable, without what may hold a password."""
+    name = error.field.upper()
+    variable = name if not name or name.startswith(("RIDURRE_", "REDIS_URL")) else f"RIDURRE_{name}"
+    is_shown = variable and "URL" not in variable
+    return error.model_copy(update={"field": variable, "received": error.received if is_shown else None})

@@ -19,7 +19,6 @@ The errors know nothing of HTTP; `api/errors.py` maps them to statuses.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 
@@ -141,36 +140,3 @@ def first_line(error: Exception, max_length: int = 300) -> str:
     """Return the first line of a foreign error's message, or its class; Keras's often hold the whole config."""
     lines = str(error).strip().splitlines()
     return lines[0][:max_length] if lines else type(error).__name__
-
-
-def invalid_spec(error: Any, field: str, names: list[str]) -> SpecError:
-    """Return what pydantic found wrong with a spec as our own error; it names the first field and tells of all.
-
-    Args:
-        error: A `pydantic.ValidationError`.
-        field: The spec's own name, such as `"pruning"`.
-        names: Its fields.
-    """
-    problems = error.errors()
-    # A check of our own may say which field it is about, what was expected and how to fix it.
-    own = [problem.get("ctx", {}).get("field") for problem in problems]
-    where = [
-        ".".join(str(part) for part in (field, *problem["loc"], *filter(None, [name])))
-        for problem, name in zip(problems, own, strict=True)
-    ]
-    said = [
-        "there is no such field"
-        if problem["type"] == "extra_forbidden"
-        else problem["msg"].removeprefix("Value error, ")
-        for problem in problems
-    ]
-    is_unknown = problems[0]["type"] == "extra_forbidden" and len(problems[0]["loc"]) == 1
-    near = difflib.get_close_matches(str(problems[0]["loc"][-1]), names, n=1) if is_unknown else []
-    fields = f"one of {', '.join(names)}"
-    return SpecError(
-        "\n".join(f"{path}: {text}" for path, text in zip(where, said, strict=True)),
-        field=where[0],
-        received=repr(problems[0]["input"])[:200],
-        expected=fields if is_unknown else str(problems[0].get("ctx", {}).get("expected") or said[0]),
-        hint=f"Did you mean {near[0]!r}?" if near else problems[0].get("ctx", {}).get("hint"),
-    )

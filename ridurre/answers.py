@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from pruning.field_errors import field_errors
+from pruning.json_schema import JsonSchema
 from ridurre.errors import ServiceUnreachableError, UnexpectedAnswerError, problem_error
 from ridurre.objects import Job
 
@@ -60,11 +62,12 @@ def parse(kind: type[Answer], body: Any) -> Answer:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        first = error.errors()[0]
+        wrong = field_errors(error.errors(), JsonSchema(kind.model_json_schema()), body)[0]
         raise UnexpectedAnswerError(
-            f"The service answered with something that is not a {kind.__name__}: {first['msg']}.",
-            field=".".join(str(part) for part in first["loc"]),
-            received=str(first["input"])[:200],
+            f"The service answered with something that is not a {kind.__name__}: {wrong.detail}.",
+            field=wrong.field,
+            received=wrong.received,
+            expected=wrong.expected,
             hint="Client and service may be of different versions.",
         ) from error
 

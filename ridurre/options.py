@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from pruning.errors import invalid_spec
+from pruning.errors import SpecError
+from pruning.spec import checked
 from ridurre.errors import InvalidOptionError
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -64,9 +65,8 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
         InvalidOptionError: The spec does not allow them; the error names the first, and tells of all.
     """
     try:
-        return kind.model_validate(dict(options))
-    except ValidationError as error:
-        wrong = invalid_spec(error, field, list(kind.model_fields))
+        return checked(kind, dict(options), field)
+    except SpecError as wrong:
         raise InvalidOptionError(
             wrong.message, field=wrong.field, received=wrong.received, expected=wrong.expected, hint=wrong.hint
-        ) from error
+        ) from wrong

@@ -17,11 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 import ridurre
-from jobs.settings import Settings
+from jobs.errors import SettingError
+from jobs.settings import settings_of_environment
 from ridurre.embedded import EmbeddedRedis, configured_url
 from ridurre.errors import EmbeddedServiceError, RidurreError
 from ridurre.process import Process
@@ -114,22 +113,10 @@ def check_settings() -> None:
         RidurreError: A variable is not what its setting can be; the error names it.
     """
     try:
-        Settings()
-    except SettingsError as error:  # a list that is not JSON
+        settings_of_environment()
+    except SettingError as error:
         raise RidurreError(
-            f"A setting cannot be read: {error}.",
-            received=str(error.__cause__ or error),
-            expected="JSON",
-            hint="The variables are in jobs/settings.py.",
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else None
-        raise RidurreError(
-            f"A setting is wrong: {first['msg'].removeprefix('Value error, ')}.",
-            field=name if name is None or "REDIS_URL" in name else f"RIDURRE_{name.removeprefix('RIDURRE_')}",
-            received=None if name is None else str(first["input"]),
-            hint="Change or unset the variable; all of them are in jobs/settings.py.",
+            error.message, field=error.field, received=error.received, expected=error.expected, hint=error.hint
         ) from error
 
 

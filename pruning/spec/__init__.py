@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from pruning.errors import invalid_spec
+from pruning.errors import SpecError
+from pruning.field_errors import field_errors
+from pruning.json_schema import JsonSchema
 from pruning.spec.augmentation import Augmentation as Augmentation
 from pruning.spec.exploration import BaselineMethod as BaselineMethod
 from pruning.spec.exploration import Baselines as Baselines
@@ -29,16 +31,24 @@ from pruning.spec.values import Runtime as Runtime
 from pruning.spec.values import Scope as Scope
 from pruning.spec.values import Unit as Unit
 
-Spec = TypeVar("Spec", PruningSpec, TrainingSpec)
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def checked(kind: type[Spec], value: Any, field: str) -> Spec:
     """Return a spec given as one, or as a dict of its fields.
 
     Raises:
-        SpecError: It does not allow what is given.
+        SpecError: It does not allow what is given; the error names the first wrong field, and tells of all.
     """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise invalid_spec(error, field, list(kind.model_fields)) from error
+        wrong = field_errors(error.errors(), JsonSchema(kind.model_json_schema()), value)
+        paths = [f"{field}.{each.field}" if each.field else field for each in wrong]
+        raise SpecError(
+            "\n".join(f"{path}: {each.detail}" for path, each in zip(paths, wrong, strict=True)),
+            field=paths[0],
+            received=wrong[0].received,
+            expected=wrong[0].expected,
+            hint=wrong[0].hint,
+        ) from error

@@ -69,7 +69,11 @@ def test_settings_that_cannot_work_are_refused(fields: dict[str, object]) -> Non
 
 WRONG: list[tuple[str, str, str]] = [
     ("RIDURRE_PORT", "many", "RIDURRE_PORT: Input should be a valid integer"),
-    ("RIDURRE_LEASE_SECONDS", "-1", "RIDURRE_LEASE_SECONDS: Input should be greater than 0; received '-1'"),
+    (
+        "RIDURRE_LEASE_SECONDS",
+        "-1",
+        'RIDURRE_LEASE_SECONDS: Input should be greater than 0. Received: "-1". Expected: a number above 0',
+    ),
     ("RIDURRE_LEASE_SECONDS", "inf", "RIDURRE_LEASE_SECONDS: Input should be a finite number"),
     ("RIDURRE_HEARTBEAT_SECONDS", "100", "heartbeat_seconds must be shorter than lease_seconds"),
     ("RIDURRE_REDIS_URL", "http://:secret@host", "RIDURRE_REDIS_URL: a Redis URL starts with"),

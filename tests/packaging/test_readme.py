@@ -60,6 +60,6 @@ def test_the_examples_run_one_after_another(url: str, tmp_path: Path) -> None:
 @pytest.mark.fast
 def test_all_criteria_and_the_layout_of_zips_are_named() -> None:
     assert all(f"`{name}`" in README for name in CRITERIA)
-    for text in (README, (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")):
+    for text in (README, (ROOT / "docs" / "data.md").read_text(encoding="utf-8")):
         assert "train/<class>/" in text
         assert "validation/<class>/" in text
