@@ -83,7 +83,7 @@ class Download:
         self._digest.update(chunk)
         self._size_bytes += len(chunk)
 
-    def lost(self, error: httpx.TransportError) -> float:
+    def lost(self, error: ServiceUnreachableError) -> float:
         """Return after how many seconds to try again.
 
         Raises:
@@ -94,7 +94,7 @@ class Download:
         if self._attempts >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
             raise ServiceUnreachableError(
                 f"The download of {self.path} broke off after {self._size_bytes} bytes.",
-                received=str(error) or type(error).__name__,
+                received=str(error.__cause__) or type(error.__cause__).__name__,
             ) from error
         return min(0.1 * 2.0**self._attempts, 5.0)
 

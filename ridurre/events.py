@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import httpx
 from httpx_sse import ServerSentEvent, SSEError
 
-from ridurre.answers import parse, unreachable
-from ridurre.conversations import LONG_POLL_SECONDS, job_path
-from ridurre.errors import ServiceUnavailableError, UnexpectedAnswerError
+from ridurre.answers import parse
+from ridurre.errors import UnexpectedAnswerError
 from ridurre.objects import Event
-from ridurre.patience import Patience
-from ridurre.steps import Call
+from ridurre.patience import Outage, Patience
 
 RECONNECT_SECONDS = 0.2
 
-ConnectionLoss = httpx.TransportError | SSEError | ServiceUnavailableError
+ConnectionLoss = SSEError | Outage
 
 
 class EventReader:
@@ -27,21 +24,20 @@ class EventReader:
             to do.
     """
 
-    def __init__(self, job_id: str, after: str | None, patience: Patience) -> None:
-        self.job_id = job_id
+    def __init__(self, after: str | None, patience: Patience) -> None:
         self.patience = patience
         self.cursor = after
         self.ended = False
         self.polling = False
         self._brought = False
 
-    def call(self) -> Call:
-        """Return the request of the next connection, which goes on after the cursor."""
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the next connection, which goes on after the cursor."""
         self._brought = False
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self.cursor is not None:
             headers["Last-Event-ID"] = self.cursor
-        return Call("GET", f"{job_path(self.job_id)}/events", headers=headers, timeout_seconds=3 * LONG_POLL_SECONDS)
+        return headers
 
     def accept(self, message: ServerSentEvent) -> Event | None:
         """Return the event in a message; `None` for one without data, such as a keep-alive."""
@@ -61,7 +57,7 @@ class EventReader:
         self._brought = True
         return event
 
-    def lost(self, url: str, error: ConnectionLoss | None) -> float:
+    def lost(self, error: ConnectionLoss | None) -> float:
         """Return after how many seconds to connect again; `None` stands for a stream that just ended.
 
         Raises:
@@ -72,8 +68,4 @@ class EventReader:
         if isinstance(error, SSEError) or (error is None and not self._brought):
             self.polling = True
             return 0.0
-        if error is None:
-            return RECONNECT_SECONDS
-        return self.patience.pause_after(
-            error if isinstance(error, ServiceUnavailableError) else unreachable(url, error)
-        )
+        return RECONNECT_SECONDS if error is None else self.patience.pause_after(error)

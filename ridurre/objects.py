@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -111,3 +113,23 @@ class Event(_Answer):
     def terminal(self) -> bool:
         """Whether no event follows."""
         return self.kind == "status" and self.data.get("status") in FINISHED
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a prune on a service brought.
+
+    Attributes:
+        job: The finished job.
+        path: The pruned model on this machine.
+        report: The contents of `report.json`, a `pruning.report.PruningReport`.
+    """
+
+    job: Job
+    path: Path
+    report: dict[str, Any]
+
+    @property
+    def goal_met(self) -> bool:
+        """Whether the model is within all targets and `max_metric_drop`; else it is the nearest that was found."""
+        return bool(self.report.get("goal_met", True))

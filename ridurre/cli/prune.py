@@ -20,8 +20,8 @@ from ridurre.cli.options import Model, Out, PruneOptions, Url
 from ridurre.cli.progress import ProgressDisplay
 from ridurre.cli.table import before_after
 from ridurre.client import Client
+from ridurre.conversations.pruning import default_target, naming_the_job
 from ridurre.errors import ConflictError, RidurreError
-from ridurre.outcome import default_target, naming_the_job
 from ridurre.pruning_options import PruningOptions
 from ridurre.target import check_model_target, check_new_folder
 

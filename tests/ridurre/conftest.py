@@ -52,6 +52,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("ridurre.client.time.sleep", slept.append)
-    monkeypatch.setattr("ridurre.async_client.anyio.sleep", sleep)
+    monkeypatch.setattr("ridurre.steps.time.sleep", slept.append)
+    monkeypatch.setattr("ridurre.steps.anyio.sleep", sleep)
     monkeypatch.setattr("ridurre.patience.monotonic", lambda: time.monotonic() + sum(slept))

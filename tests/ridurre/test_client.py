@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from ridurre import AsyncClient, Client
+from ridurre import AsyncClient, Client, Event, Job, conversations
 from ridurre.errors import (
     ConflictError,
     InvalidSpecError,
@@ -34,15 +36,36 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_both_clients_offer_the_same_methods() -> None:
-    def methods(kind: type) -> dict[str, list[str]]:
-        public = {name: value for name, value in vars(kind).items() if not name.startswith("_") and callable(value)}
-        return {
-            name.removeprefix("a" if name == "aclose" else ""): list(inspect.signature(value).parameters)
-            for name, value in public.items()
-        }
+def methods(kind: type) -> dict[str, Any]:
+    """Return the methods that talk to the service."""
+    public = {name: value for name, value in vars(kind).items() if not name.startswith("_") and callable(value)}
+    return {name: value for name, value in public.items() if name not in ("close", "aclose")}
 
-    assert methods(Client) == methods(AsyncClient)
+
+def test_both_clients_have_a_method_for_each_conversation() -> None:
+    assert sorted(methods(Client)) == sorted(methods(AsyncClient)) == sorted(conversations.__all__)
+
+
+@pytest.mark.parametrize("name", conversations.__all__)
+def test_methods_show_what_they_take_and_return(name: str) -> None:
+    own = inspect.signature(getattr(conversations, name), eval_str=True)
+    for kind in (Client, AsyncClient):
+        method = getattr(kind, name)
+        assert method.__doc__ == getattr(conversations, name).__doc__
+        assert method.__name__ == name
+        assert inspect.unwrap(method) is method
+        signature = inspect.signature(method)
+        assert list(signature.parameters) == ["self", *own.parameters]
+        assert method.__annotations__["return"] == signature.return_annotation
+    assert inspect.iscoroutinefunction(getattr(AsyncClient, name)) is (name != "events")
+
+
+def test_what_methods_return_is_shown() -> None:
+    assert inspect.signature(Client.job).return_annotation is Job
+    assert inspect.signature(AsyncClient.job).return_annotation is Job
+    assert inspect.signature(Client.delete).return_annotation is None
+    assert inspect.signature(Client.events).return_annotation == Iterator[Event]
+    assert inspect.signature(AsyncClient.events).return_annotation == AsyncIterator[Event]
 
 
 def test_upload_sends_the_bytes_with_their_length(call: Call, service: FakeService, model: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ridurre.download import Download
 from ridurre.errors import DigestMismatchError, NotFoundError, ServiceUnreachableError, UnexpectedAnswerError
 from tests.ridurre.conftest import Call
 from tests.ridurre.fake_service import ARTIFACTS, JOB_ID, FakeService, etag
@@ -117,4 +118,18 @@ def test_bytes_without_a_digest_are_refused(call: Call, service: FakeService, tm
 def test_an_unknown_artifact(call: Call, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         call("download", JOB_ID, "absent", tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_download_leaves_nothing_behind(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Download, __: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Download, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        call("download", JOB_ID, NAME, tmp_path / "m")
+    # While its traceback is kept, nothing that it refers to is collected, and cleaned up by that alone.
+    assert interruption.tb is not None
     assert list(tmp_path.iterdir()) == []

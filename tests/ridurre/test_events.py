@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
 import httpx
 import pytest
 
+from ridurre import AsyncClient, Client
 from ridurre.errors import NotFoundError, ServiceUnreachableError, UnexpectedAnswerError
-from tests.ridurre.conftest import Call
+from tests.ridurre.conftest import URL, Call
 from tests.ridurre.fake_service import EVENTS, JOB_ID, FakeService, event_stream
 from tests.ridurre.test_download import BrokenStream
 
@@ -81,3 +85,48 @@ def test_an_event_that_is_not_json(call: Call, service: FakeService) -> None:
     service.answers[PATH] = lambda _: httpx.Response(200, content=b"data: hello\n\n", headers=STREAM)
     with pytest.raises(UnexpectedAnswerError, match="not JSON"):
         call("events", JOB_ID)
+
+
+class WatchedStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """All events, and whether whoever read them has closed the connection."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield event_stream(EVENTS)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield event_stream(EVENTS)
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def test_who_stops_reading_closes_the_connection(service: FakeService) -> None:
+    stream = WatchedStream()
+    service.answers[PATH] = lambda _: httpx.Response(200, stream=stream, headers=STREAM)
+    with Client(URL, transport=httpx.MockTransport(service)) as client:
+        events = client.events(JOB_ID)
+        assert next(events).id == IDS[0]
+        assert not stream.closed
+        events.close()
+        assert stream.closed
+
+
+def test_who_stops_awaiting_closes_the_connection(service: FakeService) -> None:
+    stream = WatchedStream()
+    service.answers[PATH] = lambda _: httpx.Response(200, stream=stream, headers=STREAM)
+
+    async def read_one() -> None:
+        async with AsyncClient(URL, transport=httpx.MockTransport(service.answer_async)) as client:
+            events = client.events(JOB_ID)
+            assert (await anext(events)).id == IDS[0]
+            assert not stream.closed
+            await events.aclose()
+            assert stream.closed
+
+    asyncio.run(read_one())
