@@ -9,6 +9,13 @@ from jobs.settings import Settings
 QUEUE = "ridurre"
 RUN_TASK = "ridurre.run"
 KEY_PREFIX = "q:"
+WORKER_COMMAND = (
+    *("-m", "celery", "--app", "worker.app", "--quiet", "worker"),
+    *("--pool", "threads", "--concurrency", "1"),
+    *("--queues", QUEUE, "--loglevel", "INFO"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
+"""What Python is given to start a worker. Its settings it reads from the environment: see `Settings.environment`."""
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:

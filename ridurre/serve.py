@@ -20,6 +20,7 @@ import httpx
 
 import ridurre
 from jobs.errors import SettingError
+from jobs.queue import WORKER_COMMAND
 from jobs.settings import settings_of_environment
 from ridurre.embedded import EmbeddedRedis, configured_url
 from ridurre.errors import EmbeddedServiceError, RidurreError
@@ -27,13 +28,6 @@ from ridurre.process import Process
 
 # Without the limit an open stream of events would hold the API up for ever.
 API_COMMAND = ("-m", "uvicorn", "api.app:app", "--timeout-graceful-shutdown", "5")
-# What `worker.app.worker_arguments` returns; spelled out, for Celery and the worker are not to be loaded here.
-WORKER_COMMAND = (
-    *("-m", "celery", "--app", "worker.app", "--quiet", "worker"),
-    *("--pool", "threads", "--concurrency", "1"),
-    *("--queues", "ridurre", "--loglevel", "INFO"),
-    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-)
 START_SECONDS = 120.0
 API_STOP_SECONDS = 15.0
 # A worker is given the time to interrupt its job, so that it can be resumed, and to hand it back.

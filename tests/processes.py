@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from jobs.queue import WORKER_COMMAND
 from jobs.settings import Settings
-from worker.app import worker_arguments
 
 
 class Processes:
@@ -25,12 +25,12 @@ class Processes:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **self._settings.environment()}
         with self._log.open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", *arguments], env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
         self._running.append(process)
         return process
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        return self.start(*worker_arguments(self._settings))
+        return self.start(*WORKER_COMMAND)
 
     def end(self) -> None:
         for process in self._running:

@@ -1,4 +1,4 @@
-"""The Celery application. Started with `python -m celery` and `worker_arguments(settings)`.
+"""The Celery application. Started with `jobs.queue.WORKER_COMMAND`.
 
 The pool is one thread: the work happens in a child process that the thread watches, and when this process
 dies, however hard, the kernel takes the child with it.
@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
 from jobs.queue import QUEUE, RUN_TASK, broker_options
-from jobs.settings import Settings, settings_or_exit
+from jobs.settings import settings_or_exit
 from worker.runtime import runtime
 
 app = Celery("ridurre", include=["worker.tasks"])
@@ -27,19 +27,6 @@ app.conf.update(
     worker_hijack_root_logger=True,
     worker_send_task_events=False,
 )
-
-
-def worker_arguments(settings: Settings, log_level: str = "INFO") -> list[str]:
-    """Return what follows `python -m` to start a worker.
-
-    The worker reads its own settings from the environment: give it `settings.environment()`.
-    """
-    return [
-        *("celery", "--app", "worker.app", "--quiet", "worker"),
-        *("--pool", "threads", "--concurrency", "1"),
-        *("--queues", QUEUE, "--loglevel", log_level),
-        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-    ]
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from jobs.queue import WORKER_COMMAND
 from jobs.settings import Settings
-from ridurre.serve import API_COMMAND, WORKER_COMMAND
+from ridurre.serve import API_COMMAND
 from tests.packaging.dockerfile import Dockerfile
 
 pytestmark = pytest.mark.fast

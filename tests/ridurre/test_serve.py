@@ -14,10 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from jobs.settings import Settings
 from ridurre.errors import EmbeddedServiceError
-from ridurre.serve import WORKER_COMMAND, ServeSettings, is_loopback, serve
-from worker.app import worker_arguments
+from ridurre.serve import ServeSettings, is_loopback, serve
 
 Served = tuple[subprocess.Popen[str], str]
 
@@ -95,11 +93,6 @@ def test_an_address_that_is_taken(tmp_path: Path) -> None:
     refused = pytest.raises(EmbeddedServiceError, match=r"(?s)cannot listen there.*--port 0")
     with socket.create_server(("127.0.0.1", 0)) as taken, refused:
         serve(ServeSettings("127.0.0.1", taken.getsockname()[1], tmp_path), lambda _: None)
-
-
-@pytest.mark.fast
-def test_the_worker_is_started_as_it_asks() -> None:
-    assert list(WORKER_COMMAND) == ["-m", *worker_arguments(Settings())]
 
 
 @pytest.mark.fast

@@ -55,7 +55,7 @@ def processes(settings: Settings, tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture
 def client(processes: Processes, settings: Settings) -> Iterator[httpx.Client]:
-    processes.start("uvicorn", "api.app:app", "--port", str(settings.port), "--log-level", "warning")
+    processes.start("-m", "uvicorn", "api.app:app", "--port", str(settings.port), "--log-level", "warning")
     with httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", timeout=90) as client:
         wait_until(lambda: is_ready(client))
         yield client
@@ -128,5 +128,5 @@ def test_a_lost_message_is_sent_again(client: httpx.Client, processes: Processes
     with redis.Redis(unix_socket_path=str(redis_socket), db=BROKER_DB) as broker:
         wait_until(lambda: bool(broker.keys("q:*")))
         broker.flushdb()
-    processes.start("celery", "--app", "worker.app", "worker")  # the settings of the application are enough
+    processes.start("-m", "celery", "--app", "worker.app", "worker")  # the settings of the application are enough
     assert get(client, job, 60)["status"] == "succeeded"
