@@ -11,6 +11,7 @@ from jobs.errors import problem_title, problem_type
 from jobs.spec import JobSpec
 from jobs.status import JobStatus
 from pruning.errors import PruningError
+from pruning.model_layout import Format
 
 Phase = Literal["loading", "training", "pruning", "fine-tuning", "post-training", "saving"]
 Item = TypeVar("Item")
@@ -144,7 +145,7 @@ class ModelRecord(_Frozen):
 
     id: str
     filename: str
-    format: Literal["keras", "h5"]
+    format: Format
     size_bytes: int = Field(ge=0)
     sha256: str
     layers: tuple[str, ...] | None = Field(description="Layer paths; null for h5, which only a job opens.")

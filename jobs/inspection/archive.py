@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pruning.errors import PruningError
+from pruning.zip_layout import claims_too_much
 
-MAGIC = b"PK\x03\x04"
 MAX_DIRECTORY_BYTES = 32 * 1024**2
 MAX_NAME_CHARACTERS = 512
-DEFLATE_RATIO = 1100  # deflate itself cannot shrink anything further than 1032 times
 
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_BYTES, _LOCATOR_BYTES, _MAX_COMMENT_BYTES = 22, 20, 65_535
@@ -66,7 +65,7 @@ def open_archive(path: Path, refusal: type[PruningError], max_members: int) -> I
     """Open a zip file after checking its directory.
 
     Args:
-        path: The file; it starts with `MAGIC`.
+        path: The file; it starts with `ZIP_MAGIC`.
         refusal: `ModelError` or `DataError`, raised for whatever is wrong.
         max_members: More are refused before the directory is read.
     """
@@ -124,7 +123,7 @@ def _checked_members(archive: zipfile.ZipFile, refusal: type[PruningError]) -> d
         end_of_previous = info.header_offset + 30 + len(name.encode()) + info.compress_size
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise damaged(refusal, f"the member {name!r} is encrypted or compressed in an unusual way")
-        if info.file_size > info.compress_size * DEFLATE_RATIO + DEFLATE_RATIO:
+        if claims_too_much(info):
             raise damaged(refusal, f"the member {name!r} claims to be larger than it can be")
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.errors import UnsupportedDatasetFileError
-from jobs.inspection.archive import MAGIC as ZIP_MAGIC
 from jobs.inspection.archive import open_archive
 from jobs.inspection.arrays import read_arrays
 from jobs.inspection.image_folder import MAX_MEMBERS, read_images
 from jobs.record import ArrayInfo, ClassInfo, ImagesInfo
 from pruning.errors import DataError
+from pruning.zip_layout import ZIP_MAGIC
 
 
 @dataclass(frozen=True)

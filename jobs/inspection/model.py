@@ -6,15 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from jobs.errors import UnsupportedModelFileError
-from jobs.inspection.archive import MAGIC as ZIP_MAGIC
 from jobs.inspection.archive import Archive, open_archive
 from pruning.errors import ModelError
+from pruning.model_layout import CONFIG, HDF5_MAGIC, METADATA, WEIGHTS, Format, format_of
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MEMBERS = frozenset({CONFIG, METADATA, WEIGHTS})
 MAX_MEMBERS = 64
 MAX_CONFIG_BYTES = 4 * 1024**2
@@ -34,7 +32,7 @@ class ModelInspection:
         layers: Paths such as `stem` or `nested/conv`, inputs left out; `None` for h5.
     """
 
-    format: Literal["keras", "h5"]
+    format: Format
     layers: tuple[str, ...] | None
 
 
@@ -47,9 +45,8 @@ def inspect_model(path: Path) -> ModelInspection:
     """
     with path.open("rb") as file:
         start = file.read(len(HDF5_MAGIC))
-    if start == HDF5_MAGIC:
-        return ModelInspection("h5", None)
-    if start[: len(ZIP_MAGIC)] != ZIP_MAGIC:
+    format = format_of(start)
+    if format is None:
         raise UnsupportedModelFileError(
             "this is not a Keras model file",
             field="file",
@@ -57,8 +54,10 @@ def inspect_model(path: Path) -> ModelInspection:
             expected="a .keras file (zip) or an .h5 file (HDF5)",
             hint="Save the model with model.save('model.keras').",
         )
+    if format == "h5":
+        return ModelInspection(format, None)
     with open_archive(path, ModelError, MAX_MEMBERS) as archive:
-        return ModelInspection("keras", _layers_of(archive))
+        return ModelInspection(format, _layers_of(archive))
 
 
 def _layers_of(archive: Archive) -> tuple[str, ...]:

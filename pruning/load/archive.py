@@ -13,10 +13,10 @@ from typing import Any
 import h5py
 
 from pruning.errors import ModelError
+from pruning.model_layout import CONFIG, METADATA, WEIGHTS
+from pruning.zip_layout import claims_too_much
 
-_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _MAX_JSON_BYTES = 1 << 26
-_MAX_EXPANSION = 1100  # deflate's own limit is 1032
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ class ModelFile:
             with h5py.File(copy, "r+") as file:
                 file.attrs["model_config"] = json.dumps(config).encode()
             return copy
-        return _copy_zip(self.path, copy, {_CONFIG: json.dumps(config).encode()})
+        return _copy_zip(self.path, copy, {CONFIG: json.dumps(config).encode()})
 
     def with_weights(self, change: Callable[[Path], bool], directory: Path) -> Path | None:
         """Write a copy of a zip with its weights file changed, or return `None` where nothing was to change."""
         if self.path.suffix == ".h5":
             return None
-        weights = directory / _WEIGHTS
+        weights = directory / WEIGHTS
         with zipfile.ZipFile(self.path) as archive:
-            if _WEIGHTS not in archive.namelist():
+            if WEIGHTS not in archive.namelist():
                 return None
-            with archive.open(_WEIGHTS) as source, weights.open("wb") as target:
+            with archive.open(WEIGHTS) as source, weights.open("wb") as target:
                 shutil.copyfileobj(source, target)
         if not change(weights):
             return None
-        return _copy_zip(self.path, directory / "moved.keras", {_WEIGHTS: weights})
+        return _copy_zip(self.path, directory / "moved.keras", {WEIGHTS: weights})
 
 
 def _read_hdf5(path: Path) -> tuple[dict[str, Any], str]:
@@ -91,10 +91,10 @@ def _read_zip(path: Path) -> tuple[dict[str, Any], str]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         _check_members(archive, names)
-        if _CONFIG not in names:
-            raise _no_model(f"a zip without {_CONFIG}", "Save the model with model.save('model.keras').")
-        config = json.loads(_read_json(archive, _CONFIG))
-        metadata = json.loads(_read_json(archive, _METADATA)) if _METADATA in names else {}
+        if CONFIG not in names:
+            raise _no_model(f"a zip without {CONFIG}", "Save the model with model.save('model.keras').")
+        config = json.loads(_read_json(archive, CONFIG))
+        metadata = json.loads(_read_json(archive, METADATA)) if METADATA in names else {}
     return config, _text(metadata.get("keras_version"))
 
 
@@ -107,7 +107,7 @@ def _check_members(archive: zipfile.ZipFile, names: list[str]) -> None:
     if twice:
         raise _no_model(f"a zip with more than one {twice[0]!r}", "Save the model anew with model.save('model.keras').")
     for info in archive.infolist():
-        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1):
+        if claims_too_much(info):
             raise _no_model(f"a zip whose {info.filename!r} cannot be as long as it says", "Save the model anew.")
         with archive.open(info) as member:
             if info.filename.startswith("model.weights") and member.read(1) == b"\x80":

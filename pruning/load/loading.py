@@ -19,8 +19,8 @@ from pruning.load.archive import ModelFile
 from pruning.load.refusals import refuse
 from pruning.load.repairs import repaired
 from pruning.load.weight_paths import NOTE, move_weights
+from pruning.model_layout import HDF5_MAGIC, format_of
 
-_SUFFIXES = {b"PK\x03\x04": ".keras", b"\x89HDF": ".h5"}
 _KERAS_ERRORS = (
     AttributeError, ImportError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError
 )  # fmt: skip
@@ -55,28 +55,29 @@ def load(path: str | Path) -> LoadedModel:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
+            start = file.read(len(HDF5_MAGIC))
     except OSError as error:
         raise ModelError(
             f"The model file cannot be read: {error.strerror}.", field="model", received=path.name
         ) from error
-    if magic not in _SUFFIXES:
+    format = format_of(start)
+    if format is None:
         raise ModelError(
             "The file is not a Keras model.",
             field="model",
-            received=f"{path.name}, which starts with {magic!r}",
+            received=f"{path.name}, which starts with {start!r}",
             expected="a .keras archive or an HDF5 file",
             hint="Save the model with model.save('model.keras').",
         )
     with tempfile.TemporaryDirectory() as directory:
-        named = path if path.suffix == _SUFFIXES[magic] else Path(directory, "model").with_suffix(_SUFFIXES[magic])
+        named = path if path.suffix == f".{format}" else Path(directory, f"model.{format}")
         if named != path:
             named.symlink_to(path.absolute())
         try:
             ready, notes = _prepare(named, Path(directory))
         except (*_KERAS_ERRORS, zipfile.BadZipFile, RecursionError) as error:
             raise _refusal(error) from error
-        if magic == b"\x89HDF" and path.suffix == ".keras":
+        if format == "h5" and path.suffix == ".keras":
             notes = ("repaired: HDF5 content in a file named .keras is read as HDF5", *notes)
         loaded = _load(ready)
     _check(loaded.model)
