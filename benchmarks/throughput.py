@@ -26,7 +26,7 @@ from keras import layers
 from benchmarks.apart import machine
 from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
 
@@ -84,7 +84,7 @@ def _recovery(num_samples: int) -> tuple[keras.Model, Compiling, Recovery]:
 def _phase(num_samples: int, num_epochs: int) -> Callable[[], Any]:
     model, _, recovery = _recovery(num_samples)
     recovery.settle = lambda model, freeze=(): False  # type: ignore[method-assign]
-    return lambda: recovery.train(model, Phase("training", num_epochs, 0), lambda epoch, share, figures: None)
+    return lambda: recovery.train(model, TrainingPhase("training", num_epochs, 0), lambda epoch, share, figures: None)
 
 
 def _keras(num_samples: int, num_epochs: int) -> Callable[[], Any]:

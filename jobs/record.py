@@ -12,8 +12,8 @@ from jobs.spec import JobSpec
 from jobs.status import JobStatus
 from pruning.errors import PruningError
 from pruning.model_layout import Format
+from pruning.progress import Phase
 
-Phase = Literal["loading", "training", "pruning", "fine-tuning", "post-training", "saving"]
 Item = TypeVar("Item")
 
 
@@ -30,6 +30,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+# What `pruning.progress.Progress` tells, checked, with the time left; the metrics of a job are beside it.
 class Progress(_Frozen):
     """How far a running job is."""
 

@@ -14,7 +14,8 @@
     ├── ExportError              a model that another format cannot hold
     └── VerificationError        the pruned model does not compute what it should: never deliver it
 
-The errors know nothing of HTTP; `api/errors.py` maps them to statuses.
+The errors know nothing of HTTP; `api/errors.py` maps them to statuses. Those of the client, in `ridurre/errors.py`,
+have the same fields.
 """
 
 from __future__ import annotations
@@ -22,42 +23,50 @@ from __future__ import annotations
 from typing import Any
 
 
-class PruningError(Exception):
-    """Say what came, what was expected and how to fix it.
+class ExplainedError(Exception):
+    """An error that says what came, what was expected and how to fix it.
 
     Attributes:
-        code: Stable name of the kind of error, for programs.
+        detail: What went wrong, in a sentence.
         field: Dotted path of the offending input, such as `"pruning.ratio"`, or `None`.
         received: What came, shortened for reading.
         expected: What would have been accepted.
         hint: How to fix it.
     """
 
-    code = "pruning-error"
-
-    _keras_call_info_injected = True  # Keras would raise anew, without its fields, what a model raises in its call.
-
     def __init__(
         self,
-        message: str,
+        detail: str,
         *,
         field: str | None = None,
         received: str | None = None,
         expected: str | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(detail)
+        self.detail = detail
         self.field = field
         self.received = received
         self.expected = expected
         self.hint = hint
 
+
+class PruningError(ExplainedError):
+    """Whatever the library refuses to do.
+
+    Attributes:
+        code: Stable name of the kind of error, for programs.
+    """
+
+    code = "pruning-error"
+
+    _keras_call_info_injected = True  # Keras would raise anew, without its fields, what a model raises in its call.
+
     def as_dict(self) -> dict[str, Any]:
         """Return the error as JSON-ready fields; absent ones are left out."""
         fields = {
             "code": self.code,
-            "detail": self.message,
+            "detail": self.detail,
             "field": self.field,
             "received": self.received,
             "expected": self.expected,
@@ -66,7 +75,7 @@ class PruningError(Exception):
         return {name: value for name, value in fields.items() if value is not None}
 
     def __str__(self) -> str:
-        parts = [self.message]
+        parts = [self.detail]
         if self.received is not None:
             parts.append(f"Received: {self.received}.")
         if self.expected is not None:
@@ -94,8 +103,8 @@ class InfeasibleError(SpecError):
 
     code = "infeasible"
 
-    def __init__(self, message: str, *, nearest: dict[str, float], binding: tuple[str, ...], **details: str) -> None:
-        super().__init__(message, **details)
+    def __init__(self, detail: str, *, nearest: dict[str, float], binding: tuple[str, ...], **details: str) -> None:
+        super().__init__(detail, **details)
         self.nearest = nearest
         self.binding = binding
 

@@ -12,7 +12,7 @@ import httpx
 from ridurre import conversations
 from ridurre.connection import TIMEOUT, base_url
 from ridurre.objects import Event
-from ridurre.steps import AsyncWire, Feed, Flow, Step
+from ridurre.steps import AsyncWire, ConversationStep, Feed, Flow
 from ridurre.talk import Talk, described
 
 P = ParamSpec("P")
@@ -85,7 +85,7 @@ class AsyncClient:
             wire = AsyncWire(self.url, self._http, streams)
             with talk:
                 for yielded in talk:
-                    if isinstance(yielded, Step):
+                    if isinstance(yielded, ConversationStep):
                         with talk.taking():
                             talk.answer(await yielded.take_async(wire))
                     else:

@@ -12,7 +12,7 @@ import httpx
 from ridurre import conversations
 from ridurre.connection import TIMEOUT, base_url
 from ridurre.objects import Event
-from ridurre.steps import Feed, Flow, Step, Wire
+from ridurre.steps import ConversationStep, Feed, Flow, Wire
 from ridurre.talk import Talk, described
 
 P = ParamSpec("P")
@@ -89,7 +89,7 @@ class Client:
         with ExitStack() as streams, talk:
             wire = Wire(self.url, self._http, streams)
             for yielded in talk:
-                if isinstance(yielded, Step):
+                if isinstance(yielded, ConversationStep):
                     with talk.taking():
                         talk.answer(yielded.take(wire))
                 else:

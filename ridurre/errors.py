@@ -26,33 +26,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pruning.errors import ExplainedError
 
-class RidurreError(Exception):
-    """Something went wrong; printing it says what came, what was expected and how to fix it.
 
-    Attributes:
-        detail: What went wrong, in a sentence.
-        field: Dotted path of the offending input, such as `"pruning.ratio"`, or `None`.
-        received: What came, shortened for reading.
-        expected: What would have been accepted.
-        hint: How to fix it.
-    """
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        field: str | None = None,
-        received: str | None = None,
-        expected: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.field = field
-        self.received = received
-        self.expected = expected
-        self.hint = hint
+class RidurreError(ExplainedError):
+    """Something went wrong; printing it says what came, what was expected and how to fix it, a line each."""
 
     def __str__(self) -> str:
         lines = [self.detail]

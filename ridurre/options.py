@@ -68,5 +68,5 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
         return checked(kind, dict(options), field)
     except SpecError as wrong:
         raise InvalidOptionError(
-            wrong.message, field=wrong.field, received=wrong.received, expected=wrong.expected, hint=wrong.hint
+            wrong.detail, field=wrong.field, received=wrong.received, expected=wrong.expected, hint=wrong.hint
         ) from wrong

@@ -44,7 +44,7 @@ class AsyncWire:
     streams: AsyncExitStack
 
 
-class Step(ABC):
+class ConversationStep(ABC):
     """One thing that a conversation waits for."""
 
     @abstractmethod
@@ -56,14 +56,14 @@ class Step(ABC):
         """Await that it is done, and return its result."""
 
 
-Flow: TypeAlias = Generator[Step, Any, T]
+Flow: TypeAlias = Generator[ConversationStep, Any, T]
 """A conversation that returns a value."""
-Feed: TypeAlias = Generator[Step | T, Any, None]
+Feed: TypeAlias = Generator[ConversationStep | T, Any, None]
 """A conversation that tells of values on the way: what it yields and is no step."""
 
 
 @dataclass(frozen=True)
-class Call(Step):
+class Call(ConversationStep):
     """One request; its result is an `httpx.Response` with a success status or 304.
 
     Attributes:
@@ -133,7 +133,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Open(Step):
+class Open(ConversationStep):
     """Make a request and wait for the head of its answer; its result is a `Stream`.
 
     The stream is open until the conversation opens another or ends.
@@ -162,7 +162,7 @@ class Open(Step):
 
 
 @dataclass(frozen=True)
-class Next(Step):
+class Next(ConversationStep):
     """Wait for the next part of a stream; its result is `None` at the end."""
 
     stream: Stream
@@ -179,7 +179,7 @@ class Next(Step):
 
 
 @dataclass(frozen=True)
-class Pause(Step):
+class Pause(ConversationStep):
     """Do nothing for a while; its result is `None`."""
 
     seconds: float
@@ -192,7 +192,7 @@ class Pause(Step):
 
 
 @dataclass(frozen=True)
-class Work(Step):
+class Work(ConversationStep):
     """Call a function that keeps the disk busy: the asynchronous client does not wait for it in its own thread."""
 
     function: Callable[..., Any]

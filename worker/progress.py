@@ -63,8 +63,8 @@ class ProgressTail:
         if len(self._rest) > MAX_LINE_BYTES:
             self._complain("a line without end")
             self._rest = self._rest[: MAX_LINE_BYTES + 1]  # still too long when its end comes, and skipped then
-        steps = [step for line in lines if (step := self._parse(line)) is not None]
-        return steps[-MAX_EVENTS_AT_ONCE:]
+        events = [event for line in lines if (event := self._parse(line)) is not None]
+        return events[-MAX_EVENTS_AT_ONCE:]
 
     def close(self) -> None:
         """Close the file."""

@@ -26,7 +26,7 @@ Watch = Callable[[int, dict[int, Any]], dict[int, Any]]
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramStep:
     """One call of one layer.
 
     Attributes:
@@ -59,7 +59,7 @@ class Program:
 
     def __init__(self, model: keras.Model) -> None:
         self.graph = require_graph(model)
-        self.steps: list[Step] = []
+        self.steps: list[ProgramStep] = []
         self._count = 0
         self._calls: dict[int, int] = {}
         self.masks: dict[int, list[tuple[int, int]]] = {}
@@ -85,7 +85,7 @@ class Program:
                 self._calls[key] = self._calls.get(key, -1) + 1
                 outputs = self._new(len(node.outputs))
                 arguments = {id(symbol): known[id(symbol)] for symbol in node.arguments.keras_tensors}
-                self.steps.append(Step(node, self._calls[key], arguments, inputs, outputs))
+                self.steps.append(ProgramStep(node, self._calls[key], arguments, inputs, outputs))
             known.update((id(symbol), number) for symbol, number in zip(node.outputs, outputs, strict=True))
         return tuple(known[id(symbol)] for symbol in graph.outputs)
 

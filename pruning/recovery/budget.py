@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.selection.drop import WatchedMetric
 from pruning.spec import TrainingSpec
 
@@ -54,20 +54,22 @@ class Budget:
         """Epochs in all, as far as iterations can be foreseen."""
         return self.num_iterations * self.fine_tuning_epochs + self.post_training_epochs
 
-    def fine_tuning(self, name: str, iteration: int, seed: int, watched: WatchedMetric | None) -> Phase:
+    def fine_tuning(self, name: str, iteration: int, seed: int, watched: WatchedMetric | None) -> TrainingPhase:
         """Return the phase after a prune, counted from 1; one that was not expected has a schedule of its own."""
         if iteration > self.num_iterations:
-            return Phase(name, self.fine_tuning_epochs, seed, watched=watched if self.is_auto else None)
+            return TrainingPhase(name, self.fine_tuning_epochs, seed, watched=watched if self.is_auto else None)
         return self._phase(name, self.fine_tuning_epochs, (iteration - 1) * self.fine_tuning_epochs, seed, watched)
 
-    def post_training(self, name: str, seed: int, watched: WatchedMetric | None) -> Phase:
+    def post_training(self, name: str, seed: int, watched: WatchedMetric | None) -> TrainingPhase:
         """Return the phase after the last iteration."""
         return self._phase(
             name, self.post_training_epochs, self.num_iterations * self.fine_tuning_epochs, seed, watched
         )
 
-    def _phase(self, name: str, num_epochs: int, first_epoch: int, seed: int, watched: WatchedMetric | None) -> Phase:
-        return Phase(
+    def _phase(
+        self, name: str, num_epochs: int, first_epoch: int, seed: int, watched: WatchedMetric | None
+    ) -> TrainingPhase:
+        return TrainingPhase(
             name,
             num_epochs,
             seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.training_state import TrainingState
 
 _FEWEST, _SHARE = 3, 0.2
@@ -13,7 +13,7 @@ def patience(num_epochs: int) -> int:
     return max(_FEWEST, round(_SHARE * num_epochs))
 
 
-def judged(phase: Phase, state: TrainingState, figures: dict[str, float]) -> TrainingState:
+def judged(phase: TrainingPhase, state: TrainingState, figures: dict[str, float]) -> TrainingState:
     """Return the state with the epoch that was just done judged by the watched metric.
 
     Epochs of the first half never end a phase: what a falling learning rate brings comes late.

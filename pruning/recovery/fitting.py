@@ -24,7 +24,7 @@ from pruning.recovery.chance import Chance
 from pruning.recovery.harmless import FEWEST_SAMPLES, harmless
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart
 from pruning.recovery.objective import Aims, with_objective
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.repair import repair
 from pruning.recovery.schedule import Schedule
 from pruning.recovery.snapshot import Snapshot, assign
@@ -144,7 +144,7 @@ class Recovery:
     def train(
         self,
         model: keras.Model,
-        phase: Phase,
+        phase: TrainingPhase,
         on_epoch: OnEpoch,
         *,
         resumed: TrainingSnapshot | None = None,
@@ -202,7 +202,7 @@ class Recovery:
         self._keep_best(model, phase, watch)
         return watch.state
 
-    def _keep_best(self, model: keras.Model, phase: Phase, watch: Watch) -> None:
+    def _keep_best(self, model: keras.Model, phase: TrainingPhase, watch: Watch) -> None:
         """Go back to the best epoch of a phase, unless the last one is as good once its statistics are settled."""
         if phase.watched is None or watch.best is None or watch.state.best_epoch == watch.state.epochs:
             return

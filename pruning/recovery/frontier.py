@@ -11,7 +11,7 @@ import numpy as np
 
 from pruning.datasets.data import Inputs
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.program import Program, Step
+from pruning.graph.program import Program, ProgramStep
 from pruning.keras_model.graph import require_graph
 from pruning.keras_model.masks import mask_of, with_mask
 from pruning.keras_model.parts import variable_shapes
@@ -131,7 +131,7 @@ class Frontier:
             self._values.append(self._start([array[rows] for array in inputs.values()]))
         self.num_samples = sum(self._sizes())
 
-    def step(self, index: int) -> tuple[Step, Step]:
+    def step(self, index: int) -> tuple[ProgramStep, ProgramStep]:
         """Return a step of the original, and the pruned network's."""
         return self.program.steps[index], self._small.steps[self._steps[index]]
 
@@ -188,7 +188,7 @@ class Frontier:
         return most / size
 
 
-def _does_the_same(step: Step, pruned: Step) -> bool:
+def _does_the_same(step: ProgramStep, pruned: ProgramStep) -> bool:
     """Tell whether a step gives the same in both networks where it is given the same: nothing of it was cut."""
     shapes = [
         ([symbol.shape for symbol in each.node.outputs], variable_shapes(each.node.operation))

@@ -8,7 +8,7 @@ from pruning.selection.drop import WatchedMetric
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingPhase:
     """A phase of training.
 
     Attributes:

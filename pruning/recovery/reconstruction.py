@@ -12,7 +12,7 @@ import numpy as np
 from pruning.datasets.data import Inputs
 from pruning.datasets.rows import rows_of
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.program import Program, Step
+from pruning.graph.program import Program, ProgramStep
 from pruning.keras_model.parts import variables_of
 from pruning.keras_model.weights import read_weights
 from pruning.recovery.frontier import Frontier, Move, moves
@@ -127,7 +127,7 @@ def _readers(graph: ChannelGraph, stays: np.ndarray) -> dict[int, Any]:
     }
 
 
-def _reads_removed(graph: ChannelGraph, stays: np.ndarray, step: Step, linear: Linear) -> bool:
+def _reads_removed(graph: ChannelGraph, stays: np.ndarray, step: ProgramStep, linear: Linear) -> bool:
     index = _index(step.node.operation, linear.kernel)
     return linear.layout.gram_bytes <= MOST_GRAM_BYTES and any(
         not stays[axis.labels].all()
@@ -176,7 +176,7 @@ class _Solver:
             found.append(Reconstructed(name, solution.error_before, solution.error_after))
         return found
 
-    def _sums(self, calls: Sequence[tuple[Step, Step, Linear, Linear]]) -> Gram:
+    def _sums(self, calls: Sequence[tuple[ProgramStep, ProgramStep, Linear, Linear]]) -> Gram:
         """Return the sums over all calls of one kernel."""
         (step, _, linear, cut), *_ = calls
         kept, factor = self._kept(step.node.operation, linear, cut)

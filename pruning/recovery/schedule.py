@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.spec import TrainingSpec
 
 
@@ -24,7 +24,7 @@ class Schedule(keras.callbacks.Callback):
         num_batches: Optimizer steps of one epoch.
     """
 
-    def __init__(self, training: TrainingSpec, peak: float, phase: Phase, num_batches: int) -> None:
+    def __init__(self, training: TrainingSpec, peak: float, phase: TrainingPhase, num_batches: int) -> None:
         super().__init__()
         own = phase.num_epochs * num_batches
         total = phase.total_steps

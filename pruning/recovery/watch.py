@@ -13,7 +13,7 @@ import numpy as np
 from pruning.errors import TrainingError
 from pruning.recovery.averaging import Averages
 from pruning.recovery.early_stopping import judged
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.snapshot import Snapshot
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 
@@ -38,7 +38,7 @@ class Watch(keras.callbacks.Callback):
 
     def __init__(
         self,
-        phase: Phase,
+        phase: TrainingPhase,
         num_batches: int,
         on_epoch: OnEpoch,
         on_checkpoint: Callable[[TrainingSnapshot], None] | None = None,

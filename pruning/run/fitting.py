@@ -6,7 +6,7 @@ import time
 
 from pruning.graph.groups import ChannelGraph
 from pruning.recovery.objective import Aims
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.report import Step
 from pruning.run.bench import Bench
@@ -17,7 +17,7 @@ from pruning.selection.bounds import shrinking
 from pruning.training.freezing import frozen
 
 
-def trained(bench: Bench, state: RunState, graph: ChannelGraph, step: Step, phase: Phase) -> RunState:
+def trained(bench: Bench, state: RunState, graph: ChannelGraph, step: Step, phase: TrainingPhase) -> RunState:
     """Train the model at work for a phase and measure it; without epochs nothing is done.
 
     Args:

@@ -10,7 +10,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.optimizer_state import has_state
 from pruning.plan import compose
 from pruning.proof.verification import prove
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.run.bench import Bench
 from pruning.run.choosing import best, is_within_drop, meets_targets, quality
 from pruning.run.fitting import trained
@@ -43,7 +43,7 @@ def measure(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunStat
 
 def train(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState, ChannelGraph]:
     """Train before the first prune."""
-    phase = Phase("training", bench.setting.training.epochs, 1000 * len(state.rows))
+    phase = TrainingPhase("training", bench.setting.training.epochs, 1000 * len(state.rows))
     return trained(bench, state, graph, "training", phase).to("choosing"), graph
 
 
@@ -77,7 +77,7 @@ def choose(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunState
     except InfeasibleError as error:
         if not trial.name:
             raise
-        return state.noted(f"{trial.name}: {error.message}").to("choosing"), graph
+        return state.noted(f"{trial.name}: {error.detail}").to("choosing"), graph
     return state, graph
 
 
@@ -119,7 +119,7 @@ def fine_tune(bench: Bench, state: RunState, graph: ChannelGraph) -> tuple[RunSt
     budget = setting.budget(trial)
     phase = budget.fine_tuning(name, state.iteration or 1, _phase_seed(state), quality(setting, state))
     if trial.baseline == "from_scratch":
-        phase = Phase(name, setting.training.epochs + budget.num_epochs, _phase_seed(state))
+        phase = TrainingPhase(name, setting.training.epochs + budget.num_epochs, _phase_seed(state))
     state = trained(bench, state, graph, "fine-tuning", phase)
     state = keep(bench, state, graph, trial.candidate(state.iteration))
     if trial.baseline == "from_scratch":

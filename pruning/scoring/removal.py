@@ -27,7 +27,7 @@ from pruning.scoring.batched import BatchedTrials
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.masked import MaskedTrials
 from pruning.scoring.observation import Means, Measure, batch_size
-from pruning.scoring.split import Split
+from pruning.scoring.partition import Partition
 from pruning.scoring.views import View, is_zeroed_in_tensors, views
 
 _MASKS = 16
@@ -56,7 +56,7 @@ def measure_removals(
 
 def removals(
     graph: ChannelGraph, group: ChannelGroup, calibration: Calibration, most_samples: int
-) -> SplitTrials | MaskedTrials | UnreadTrials:
+) -> PartitionTrials | MaskedTrials | UnreadTrials:
     """Return how to try out what the loss is without each channel of a group.
 
     Args:
@@ -77,11 +77,11 @@ def removals(
         seen = None  # Read inside a layer: only its weights can be masked.
     if seen == []:
         return UnreadTrials(calibration.num_samples)
-    split = Split(program, seen)
-    num_rows = calibration.batch_size or split.num_rows
+    partition = Partition(program, seen)
+    num_rows = calibration.batch_size or partition.num_rows
     size = min(num_rows, calibration.num_samples, most_samples)
     num_masks = max(1, min(num_rows // size, group.num_channels + 1, _MASKS)) if seen else 1
-    return SplitTrials(graph, group, calibration, program, split, (size, num_masks))
+    return PartitionTrials(graph, group, calibration, program, partition, (size, num_masks))
 
 
 class UnreadTrials(Trials):
@@ -94,7 +94,7 @@ class UnreadTrials(Trials):
         return np.zeros((len(samples), len(channels)))
 
 
-class SplitTrials(BatchedTrials):
+class PartitionTrials(BatchedTrials):
     """The trials of channels that are zeroed in tensors, or in weights: a head run once, a tail for each channel.
 
     Every call of a compiled part sees the same shapes: samples and channels that are too few are filled up.
@@ -104,7 +104,7 @@ class SplitTrials(BatchedTrials):
         group: One of its groups.
         calibration: The samples and the loss.
         program: The model's steps.
-        split: Which of them depend on the channels.
+        partition: Which of them depend on the channels.
         shape: Samples and channels of one call.
 
     Raises:
@@ -117,13 +117,13 @@ class SplitTrials(BatchedTrials):
         group: ChannelGroup,
         calibration: Calibration,
         program: Program,
-        split: Split,
+        partition: Partition,
         shape: tuple[int, int],
     ) -> None:
         size, self._num_masks = shape
         super().__init__(calibration, size)
-        self._head = _Head(graph.model, program, split)
-        self._tail = _Tail(graph, group, program, split, calibration.loss())
+        self._head = _Head(graph.model, program, partition)
+        self._tail = _Tail(graph, group, program, partition, calibration.loss())
         for part in (self._head, self._tail):
             part.compile(jit_compile=keras.backend.backend() == "jax")
 
@@ -149,50 +149,52 @@ def _blocks(channels: np.ndarray, num_masks: int) -> np.ndarray:
 class _Head(keras.Model):
     """The model up to where the masks begin to matter."""
 
-    def __init__(self, model: keras.Model, program: Program, split: Split) -> None:
+    def __init__(self, model: keras.Model, program: Program, partition: Partition) -> None:
         super().__init__(name="head")
         self.whole = model
-        self._run = (program, split)
+        self._run = (program, partition)
 
     def call(self, inputs: Any) -> list[Any]:
-        program, split = self._run
+        program, partition = self._run
         values = dict(zip(program.inputs, program.standardize(inputs), strict=True))
-        reads = [reader.read for reader in split.readers]
-        tensors = program.run(values, [*split.between, *reads], split.head)
-        read = tensors[len(split.between) :]
-        return [*tensors, *(reader.whole(tensor) for reader, tensor in zip(split.readers, read, strict=True))]
+        reads = [reader.read for reader in partition.readers]
+        tensors = program.run(values, [*partition.between, *reads], partition.head)
+        read = tensors[len(partition.between) :]
+        return [*tensors, *(reader.whole(tensor) for reader, tensor in zip(partition.readers, read, strict=True))]
 
 
 class _Tail(keras.Model):
     """The rest of the model on every mask and sample; its output is the loss of each pair, masks outermost."""
 
-    def __init__(self, graph: ChannelGraph, group: ChannelGroup, program: Program, split: Split, loss: Any) -> None:
+    def __init__(
+        self, graph: ChannelGraph, group: ChannelGroup, program: Program, partition: Partition, loss: Any
+    ) -> None:
         super().__init__(name="tail")
         self.whole = graph.model
-        self._run = (program, split, loss)
+        self._run = (program, partition, loss)
         self._num_channels = group.num_channels
-        self._places = {(view.step, view.tensor): view for view in split.seen or ()}
+        self._places = {(view.step, view.tensor): view for view in partition.seen or ()}
         self._axes = (
             []
-            if split.seen is not None
+            if partition.seen is not None
             else [
                 (variables_of(axis.layer)[axis.variable_index], axis.axis, graph.rows(axis, group))
                 for axis in graph.axes("in", group)
             ]
         )
-        called = [program.steps[index].node.operation for index in split.tail]
-        called += [reader.layer for reader in split.readers]
+        called = [program.steps[index].node.operation for index in partition.tail]
+        called += [reader.layer for reader in partition.readers]
         by_id = {id(layer): layer for layer in called}
         variables = [variable for layer in by_id.values() for variable in getattr(layer, "variables", ())]
         small = sum(math.prod(variable.shape) * 4 for variable in variables) <= _CONSTANT_BYTES
         self._constants = [(variable, read_weights(variable)) for variable in variables] if small else []
 
     def call(self, inputs: dict[str, Any]) -> Any:
-        program, split, loss = self._run
+        program, partition, loss = self._run
         removed, tensors = inputs["removed"], list(inputs["tensors"])
         num_masks, num_samples = removed.shape[0], tensors[0].shape[0]
-        values = {number: _tiled(tensors.pop(0), num_masks) for number in split.between}
-        reads, wholes = tensors[: len(split.readers)], tensors[len(split.readers) :]
+        values = {number: _tiled(tensors.pop(0), num_masks) for number in partition.between}
+        reads, wholes = tensors[: len(partition.readers)], tensors[len(partition.readers) :]
         factors = ops.cast(removed[:, np.newaxis] != np.arange(self._num_channels), "float32")
         rows = ops.repeat(factors, num_samples, axis=0)
         targets = [_tiled(target, num_masks) for target in inputs["targets"]]
@@ -207,9 +209,9 @@ class _Tail(keras.Model):
         mapping = [(variable, ops.convert_to_tensor(value)) for variable, value in self._constants]
         mapping += self._masked_weights(factors[0], {id(variable): value for variable, value in mapping})
         with keras.StatelessScope(state_mapping=mapping) if mapping else contextlib.nullcontext():
-            for reader, read, whole in zip(split.readers, reads, wholes, strict=True):
+            for reader, read, whole in zip(partition.readers, reads, wholes, strict=True):
                 values[reader.made] = reader.without(read, whole, removed)
-            return loss(targets, program.run(values, program.outputs, split.tail, watch))
+            return loss(targets, program.run(values, program.outputs, partition.tail, watch))
 
     def _masked_weights(self, factors: Any, values: dict[int, Any]) -> list[tuple[Any, Any]]:
         masked: dict[int, tuple[Any, Any]] = {}

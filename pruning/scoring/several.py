@@ -20,7 +20,7 @@ from pruning.keras_model.graph import pack_inputs
 from pruning.proof.masking import Mask, run
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.observation import batch_size
-from pruning.scoring.split import Split
+from pruning.scoring.partition import Partition
 from pruning.scoring.views import View, is_zeroed_in_tensors, views
 
 Values = dict[int, Any]
@@ -34,12 +34,12 @@ class _Group:
     Attributes:
         group: The group.
         stays: For each case whether each channel stays, shape `(num_cases, num_channels)`.
-        split: What depends on the channels; `None` where only the masked original can be without them.
+        partition: What depends on the channels; `None` where only the masked original can be without them.
     """
 
     group: ChannelGroup
     stays: np.ndarray
-    split: Split | None
+    partition: Partition | None
 
     @classmethod
     def of(cls, graph: ChannelGraph, program: Program, group: ChannelGroup, keeps: Sequence[np.ndarray]) -> _Group:
@@ -51,7 +51,7 @@ class _Group:
             seen = views(graph, program, group)
         except CriterionError:  # Read inside a layer: only its weights can be masked.
             return cls(group, stays, None)
-        return cls(group, stays, Split(program, seen, with_readers=False))
+        return cls(group, stays, Partition(program, seen, with_readers=False))
 
 
 def measure_sets(
@@ -101,7 +101,7 @@ def measure_sets(
 def _through(program: Program, x: list[np.ndarray], tried: Sequence[_Group]) -> Values:
     """Return the outputs of a batch, and what the steps that depend on channels take."""
     given = dict(zip(program.inputs, program.standardize(x), strict=True))
-    between = {number for each in tried if each.split is not None for number in each.split.between}
+    between = {number for each in tried if each.partition is not None for number in each.partition.between}
     numbers = sorted({*program.outputs, *between})
     return dict(zip(numbers, program.run(given, numbers), strict=True))
 
@@ -110,11 +110,11 @@ def _without(
     graph: ChannelGraph, program: Program, tried: _Group, stays: np.ndarray, values: Values, x: list[np.ndarray]
 ) -> list[Any]:
     """Return the outputs of a batch when only some channels of a group stay, shape `(num_channels,)`."""
-    if tried.split is None:
+    if tried.partition is None:
         inputs = pack_inputs(graph.model, x)
         mask = Mask.of(graph, graph.stays({tried.group.name: np.flatnonzero(stays)}))
         return [ops.convert_to_tensor(each, "float32") for each in run(graph.model, mask, inputs)]
-    places = {(view.step, view.tensor): view for view in tried.split.seen or ()}
+    places = {(view.step, view.tensor): view for view in tried.partition.seen or ()}
 
     def watch(index: int, tensors: Values) -> Values:
         return {
@@ -123,8 +123,8 @@ def _without(
             if (index, number) in places
         }
 
-    taken = {number: values[number] for number in tried.split.between}
-    return program.run(taken, program.outputs, tried.split.tail, watch)
+    taken = {number: values[number] for number in tried.partition.between}
+    return program.run(taken, program.outputs, tried.partition.tail, watch)
 
 
 def _masked(tensor: Any, stays: np.ndarray, view: View) -> Any:

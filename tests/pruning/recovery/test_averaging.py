@@ -12,7 +12,7 @@ from pruning.datasets.data import Data
 from pruning.recovery.averaging import Averages
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.objective import Objective
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.surgery.rebuild import copy_model
 from pruning.training.compiling import Compiling
 from pruning.training.freezing import frozen
@@ -106,7 +106,7 @@ def test_frozen_layers_stay_as_they_are_bit_for_bit() -> None:
     model, recovery = small(ema=0.9)
     before = {layer.name: [np.array(each) for each in layer.get_weights()] for layer in model.layers}
     with frozen(model, ["stem.*"]):
-        recovery.train(model, Phase("training", 2, 0), lambda epoch, share, logs: None)
+        recovery.train(model, TrainingPhase("training", 2, 0), lambda epoch, share, logs: None)
     for name in ("stem", "stem_bn"):
         assert same(before[name], model.get_layer(name).get_weights())
     assert not same(before["head"], model.get_layer("head").get_weights())
@@ -115,7 +115,7 @@ def test_frozen_layers_stay_as_they_are_bit_for_bit() -> None:
 def test_the_history_tells_of_what_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recovery, "settle", lambda self, model: False)
     model, recovery = small(ema=0.9)
-    history = recovery.train(model, Phase("training", 2, 0), lambda epoch, share, logs: None).history
+    history = recovery.train(model, TrainingPhase("training", 2, 0), lambda epoch, share, logs: None).history
     assert recovery.evaluate(model)["val_loss"] == pytest.approx(history["val_loss"][-1], rel=1e-5)
 
 

@@ -9,7 +9,7 @@ from pruning import PruningSpec, TrainingSpec
 from pruning.datasets.data import Data
 from pruning.recovery.early_stopping import patience
 from pruning.recovery.fitting import Recovery
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
@@ -29,7 +29,7 @@ def test_a_training_that_only_harms_ends_early_and_leaves_its_best_behind(is_wat
     watched = WatchedMetric(PruningSpec(ratio=0.5), recovery.evaluate(model)) if is_watched else None
     snapshots: list[TrainingSnapshot] = []
     before = values(model)
-    phase = Phase("fine-tuning", 8, 0, watched=watched)
+    phase = TrainingPhase("fine-tuning", 8, 0, watched=watched)
     state = recovery.train(model, phase, lambda *_: None, on_checkpoint=snapshots.append)
     assert state.epochs == len(snapshots) == (4 + patience(8) if is_watched else 8)
     assert state.is_over == is_watched

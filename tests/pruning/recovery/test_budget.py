@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from pruning import PruningSpec, TrainingSpec
 from pruning.recovery.budget import FEWEST_EPOCHS, MOST_EPOCHS, Budget, auto_epochs
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.selection.drop import WatchedMetric
 
 WATCHED = WatchedMetric(PruningSpec(ratio=0.5), {"val_accuracy": 0.5})
 
 
-def phases(budget: Budget) -> list[Phase]:
+def phases(budget: Budget) -> list[TrainingPhase]:
     """Return all phases of a trial that goes as expected, and that have epochs."""
     fine = [
         budget.fine_tuning(f"fine-tuning {number}", number, 0, WATCHED)
@@ -50,7 +50,7 @@ def test_phases_lie_end_to_end_and_fill_the_budget(
 
 def test_an_iteration_that_was_not_expected_takes_nothing_of_the_post_training() -> None:
     budget = Budget.of(TrainingSpec(fine_tuning_epochs=2, post_training_epochs=6), 100, 3, 0.5)
-    assert budget.fine_tuning("fine-tuning 4", 4, 7, WATCHED) == Phase("fine-tuning 4", 2, 7)
+    assert budget.fine_tuning("fine-tuning 4", 4, 7, WATCHED) == TrainingPhase("fine-tuning 4", 2, 7)
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1))

@@ -15,7 +15,7 @@ from pruning.errors import SpecError
 from pruning.recovery.distillation import SoftLoss, Teaching
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.objective import Aims, Objective, check_objective, with_objective
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.spec import Distillation
 from pruning.surgery.rebuild import copy_model
 from pruning.training.compiling import Compiling
@@ -112,7 +112,7 @@ def fine_tuned(wish: Distillation | None, **training: Any) -> tuple[keras.Model,
     recovery = Recovery(spec, Compiling(student, spec, data), data)
     recovery.evaluate(student)
     recovery.aims = Aims(teacher)
-    history = recovery.train(student, Phase("training", 4, 0), lambda epoch, share, logs: None).history
+    history = recovery.train(student, TrainingPhase("training", 4, 0), lambda epoch, share, logs: None).history
     return teacher, student, history
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pruning import PruningSpec
 from pruning.recovery.early_stopping import judged, patience
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.training_state import TrainingState
 from pruning.selection.drop import WatchedMetric
 
@@ -18,11 +18,11 @@ FIGURES = {"val_loss": 0.0, "val_accuracy": 0.0}
 VALUES = st.lists(st.integers(0, 5).map(lambda whole: whole / 5), min_size=1, max_size=30)
 
 
-def phase(metric: str, num_epochs: int) -> Phase:
-    return Phase("", num_epochs, 0, watched=WatchedMetric(PruningSpec(ratio=0.5, metric=metric), FIGURES))
+def phase(metric: str, num_epochs: int) -> TrainingPhase:
+    return TrainingPhase("", num_epochs, 0, watched=WatchedMetric(PruningSpec(ratio=0.5, metric=metric), FIGURES))
 
 
-def watched(over: Phase, values: list[float]) -> list[TrainingState]:
+def watched(over: TrainingPhase, values: list[float]) -> list[TrainingState]:
     """Return the states before the first epoch and after each, as long as the phase goes on."""
     assert over.watched is not None
     states = [judged(over, TrainingState(), {over.watched.name: values[0]})]
@@ -61,7 +61,7 @@ def test_patience_grows_with_the_phase_and_never_outlasts_a_long_one(num_epochs:
 
 def test_without_a_watched_metric_nothing_is_judged() -> None:
     state = TrainingState(epochs=3)
-    assert judged(Phase("", 3, 0), state, FIGURES) is state
+    assert judged(TrainingPhase("", 3, 0), state, FIGURES) is state
 
 
 @pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])

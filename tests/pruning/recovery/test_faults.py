@@ -14,7 +14,7 @@ from pruning.graph.program import Program
 from pruning.recovery import fitting, statistics
 from pruning.recovery.averaging import Averages
 from pruning.recovery.distillation import Teaching
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.schedule import Schedule
 from pruning.training.batches import Batches
 from tests.pruning.recovery import test_averaging, test_distillation, test_fitting, test_schedule, test_statistics
@@ -57,7 +57,7 @@ def _unsettled_after(phase: str) -> Apply:
     def apply(patch: pytest.MonkeyPatch) -> None:
         train, settle, now = fitting.Recovery.train, fitting.Recovery.settle, [""]
 
-        def trained(self: fitting.Recovery, model: Any, over: Phase, *args: Any, **kwargs: Any) -> Any:
+        def trained(self: fitting.Recovery, model: Any, over: TrainingPhase, *args: Any, **kwargs: Any) -> Any:
             now[0] = over.name
             done = train(self, model, over, *args, **kwargs)
             now[0] = ""
@@ -72,7 +72,7 @@ def _unsettled_after(phase: str) -> Apply:
 def _without_a_budget(patch: pytest.MonkeyPatch) -> None:
     make = Schedule.__init__
 
-    def alone(self: Schedule, training: Any, peak: float, phase: Phase, *args: Any, **kwargs: Any) -> None:
+    def alone(self: Schedule, training: Any, peak: float, phase: TrainingPhase, *args: Any, **kwargs: Any) -> None:
         make(self, training, peak, replace(phase, first_step=0, total_steps=None), *args, **kwargs)
 
     patch.setattr(Schedule, "__init__", alone)

@@ -11,7 +11,7 @@ import numpy as np
 from pruning import PruningSpec, TrainingSpec
 from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.training_state import TrainingSnapshot
 from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
@@ -65,11 +65,11 @@ def test_what_makes_a_model_worse_is_undone() -> None:
     model = network()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     good = recovery(model)
-    good.train(model, Phase("training", 20, 0), lambda epoch, share, logs: None)
+    good.train(model, TrainingPhase("training", 20, 0), lambda epoch, share, logs: None)
     before, weights = good.evaluate(model)["val_accuracy"], values(model)
     wrong = recovery(model, (blobs(64)[1] + 1) % 4)
     watched = WatchedMetric(PruningSpec(ratio=0.5), {"val_accuracy": before})
-    done = wrong.train(model, Phase("fine-tuning", 20, 0, watched=watched), lambda epoch, share, logs: None)
+    done = wrong.train(model, TrainingPhase("fine-tuning", 20, 0, watched=watched), lambda epoch, share, logs: None)
     assert done.best_epoch == 0
     assert done.is_over
     assert done.history["val_accuracy"][-1] < before - 0.2
@@ -81,14 +81,14 @@ def test_averages_of_weights_that_an_optimizer_keeps_outlive_what_is_measured() 
     model = residual(compiled=True)
     options = {"optimizer": {"name": "adam", "options": {"use_ema": True}}}
     own = recovery(model, **options)
-    own.train(model, Phase("training", 1, 0), lambda epoch, share, logs: None)
+    own.train(model, TrainingPhase("training", 1, 0), lambda epoch, share, logs: None)
     own.evaluate(model)
     averages = model.optimizer._model_variables_moving_average
     assert same([np.asarray(each) for each in averages], [np.asarray(each) for each in model.trainable_variables])
 
 
 def test_a_training_goes_on_with_the_batches_that_it_would_have_seen() -> None:
-    phase, snapshots = Phase("training", 3, 5), list[TrainingSnapshot]()
+    phase, snapshots = TrainingPhase("training", 3, 5), list[TrainingSnapshot]()
     whole, again = residual(compiled=True), residual(compiled=True)
     options = {"optimizer": "adam", "augmentation": {"crop": 2, "mixup": 0.2}}
     done = recovery(whole, **options).train(

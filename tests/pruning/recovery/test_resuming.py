@@ -14,7 +14,7 @@ from keras import layers
 from pruning import PruningSpec, TrainingSpec
 from pruning.datasets.data import Data
 from pruning.recovery.fitting import Recovery
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 from pruning.selection.drop import WatchedMetric
 from pruning.training.compiling import Compiling
@@ -114,7 +114,8 @@ def train(
     compiling = Compiling(model, training, data)
     recovery = Recovery(training, compiling, compiling.fit_targets(data))
     watched = WatchedMetric(PruningSpec(ratio=0.5), recovery.evaluate(model)) if case.is_watched else None
-    phase, snapshots = Phase("fine-tuning", num_epochs, 7, 3, 3 + 3 * num_epochs, watched), list[TrainingSnapshot]()
+    phase = TrainingPhase("fine-tuning", num_epochs, 7, 3, 3 + 3 * num_epochs, watched)
+    snapshots = list[TrainingSnapshot]()
     with frozen(model, case.freeze):
         state = recovery.train(
             model, phase, lambda *_: None, resumed=resumed, on_checkpoint=None if resumed else snapshots.append

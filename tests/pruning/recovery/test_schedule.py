@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pruning import TrainingSpec
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.schedule import Schedule
 
 
@@ -18,7 +18,7 @@ from pruning.recovery.schedule import Schedule
 )
 def test_rates_warm_up_and_then_follow_the_schedule(kind: str, middle: float, last: float) -> None:
     training = TrainingSpec.model_validate({"learning_rate_schedule": kind, "warmup_fraction": 0.2})
-    schedule = Schedule(training, 1.0, Phase("fine-tuning", 10, 0), num_batches=10)
+    schedule = Schedule(training, 1.0, TrainingPhase("fine-tuning", 10, 0), num_batches=10)
     assert [schedule.rate(step) for step in (0, 9, 19, 20)] == pytest.approx([0.05, 0.5, 1.0, 1.0])
     assert schedule.rate(60) == pytest.approx(middle)
     assert schedule.rate(99) == pytest.approx(last, abs=1e-4)
@@ -26,9 +26,9 @@ def test_rates_warm_up_and_then_follow_the_schedule(kind: str, middle: float, la
 
 def test_phases_of_one_budget_warm_up_once_and_fall_once() -> None:
     training = TrainingSpec(warmup_fraction=0.1)
-    whole = Schedule(training, 1.0, Phase("", 10, 0), num_batches=10)
+    whole = Schedule(training, 1.0, TrainingPhase("", 10, 0), num_batches=10)
     parts = [
-        Schedule(training, 1.0, Phase("", epochs, 0, 10 * first, 100), num_batches=10)
+        Schedule(training, 1.0, TrainingPhase("", epochs, 0, 10 * first, 100), num_batches=10)
         for first, epochs in ((0, 3), (3, 3), (6, 4))
     ]
     rates = [part.rate(step) for part, epochs in zip(parts, (3, 3, 4), strict=True) for step in range(10 * epochs)]
@@ -36,8 +36,8 @@ def test_phases_of_one_budget_warm_up_once_and_fall_once() -> None:
 
 
 def test_a_phase_beyond_the_budget_has_a_schedule_of_its_own() -> None:
-    beyond = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0, 30, 40), num_batches=10)
-    own = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0), num_batches=10)
+    beyond = Schedule(TrainingSpec(), 1.0, TrainingPhase("", 3, 0, 30, 40), num_batches=10)
+    own = Schedule(TrainingSpec(), 1.0, TrainingPhase("", 3, 0), num_batches=10)
     assert [beyond.rate(step) for step in range(30)] == [own.rate(step) for step in range(30)]
 
 
@@ -49,7 +49,7 @@ def test_several_steps_at_once_have_the_rate_of_the_first_of_them() -> None:
     seen: list[float] = []
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", steps_per_execution=2)
-    schedule = Schedule(TrainingSpec(), 1.0, Phase("", 3, 0), num_batches=4)
+    schedule = Schedule(TrainingSpec(), 1.0, TrainingPhase("", 3, 0), num_batches=4)
     x, y = np.ones((8, 3)), np.ones((8, 1))
     model.fit(x, y, batch_size=2, initial_epoch=1, epochs=3, callbacks=[schedule, Rates()], verbose=0)
     assert seen == pytest.approx([schedule.rate(step) for step in (4, 6, 8, 10)])

@@ -15,7 +15,7 @@ from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.recovery.fitting import Recovery
 from pruning.recovery.objective import Aims
-from pruning.recovery.phase import Phase
+from pruning.recovery.phase import TrainingPhase
 from pruning.recovery.sparsity import Penalty
 from pruning.scoring.group_weights import coupled, scales
 from pruning.selection.bounds import shrinking
@@ -32,7 +32,7 @@ def trained(sparsity: Sparsity | None, names: tuple[str, ...], epochs: int = 1, 
     data = Data.of((blobs(64), blobs(16, seed=1))).fit_to(model)
     recovery = Recovery(spec, Compiling(model, spec, data), data)
     recovery.aims = Aims(sparse_groups=names)
-    recovery.train(model, Phase("training", epochs, 0), lambda epoch, share, logs: None)
+    recovery.train(model, TrainingPhase("training", epochs, 0), lambda epoch, share, logs: None)
     return model
 
 

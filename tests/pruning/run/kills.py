@@ -24,7 +24,7 @@ from pruning.pipeline import PruningResult
 from pruning.run import checkpoints, files
 from tests.pruning.run.runs import run, untimed
 
-Outcome = dict[str, Any]
+RunDigest = dict[str, Any]
 """What a run came to: a digest of each variable of each model, the history, plan and report, and the time it took."""
 
 
@@ -49,14 +49,14 @@ class Order:
         spec: What to prune.
         training: How to train.
         directory: Of its checkpoints.
-        outcome: The file to tell in what came of it.
+        digest: The file for what came of it.
         death: When to die.
     """
 
     spec: dict[str, Any]
     training: dict[str, Any]
     directory: str
-    outcome: str
+    digest: str
     death: Death | None = None
 
 
@@ -80,13 +80,13 @@ class Runs:
     num_processes: int = 0
     num_kills: int = 0
 
-    def whole(self, name: str) -> Outcome:
+    def whole(self, name: str) -> RunDigest:
         """Do the run without interruption."""
-        outcome = self._process(self._order(name))
-        assert outcome is not None
-        return outcome
+        digest = self._process(self._order(name))
+        assert digest is not None
+        return digest
 
-    def killed(self, name: str, ends: Iterable[Death | float]) -> Outcome:
+    def killed(self, name: str, ends: Iterable[Death | float]) -> RunDigest:
         """Do the run, with each process but the last killed.
 
         Args:
@@ -96,11 +96,11 @@ class Runs:
         order = self._order(name)
         for end in ends:
             if isinstance(end, Death):
-                outcome = self._process(replace(order, death=end))
+                digest = self._process(replace(order, death=end))
             else:
-                outcome = self._process(order, seconds=end)
-            if outcome is not None:
-                return outcome
+                digest = self._process(order, seconds=end)
+            if digest is not None:
+                return digest
             self.num_kills += 1
         return self.whole(name)
 
@@ -111,7 +111,7 @@ class Runs:
     def _order(self, name: str) -> Order:
         return Order(self.spec, self.training, str(self.folder / name), str(self.folder / f"{name}.json"))
 
-    def _process(self, order: Order, seconds: float | None = None) -> Outcome | None:
+    def _process(self, order: Order, seconds: float | None = None) -> RunDigest | None:
         """Start a process; return what the run came to, or `None` if the process was killed."""
         self.num_processes += 1
         command = [sys.executable, "-m", "tests.pruning.run.kills", json.dumps(asdict(order))]
@@ -132,12 +132,12 @@ class Runs:
             if process.returncode:
                 log.seek(0)
                 raise RuntimeError(log.read()[-2000:])
-        outcome: Outcome = json.loads(Path(order.outcome).read_text())
-        return outcome
+        digest: RunDigest = json.loads(Path(order.digest).read_text())
+        return digest
 
 
-def differences(first: Outcome, second: Outcome) -> list[str]:
-    """Return the names of what differs between two outcomes, but for times."""
+def differences(first: RunDigest, second: RunDigest) -> list[str]:
+    """Return the names of what differs between two digests, but for times."""
     models, others = first["models"], second["models"]
     found = [
         f"{name}: {variable}"
@@ -148,7 +148,7 @@ def differences(first: Outcome, second: Outcome) -> list[str]:
     return [*found, *(part for part in ("history", "plan", "report") if first[part] != second[part])]
 
 
-def outcome_of(result: PruningResult, seconds: float) -> Outcome:
+def digest_of(result: PruningResult, seconds: float) -> RunDigest:
     """Return what a run came to."""
     models = {"delivered": result.model} | {
         each.name: result.candidate(each.name)[0] for each in result.report.candidates
@@ -199,8 +199,8 @@ def _main() -> None:
     sys.stdout.flush()
     start = time.perf_counter()
     result = run(Path(order["directory"]), order["spec"], order["training"])
-    outcome = outcome_of(result, time.perf_counter() - start)
-    Path(order["outcome"]).write_text(json.dumps(outcome))
+    digest = digest_of(result, time.perf_counter() - start)
+    Path(order["digest"]).write_text(json.dumps(digest))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
-from pruning.scoring.removal import SplitTrials
+from pruning.scoring.removal import PartitionTrials
 from pruning.spec import TrainingSpec
 from tests.pruning.models import blobs, residual
 from tests.pruning.scoring.test_removal import READ_TOGETHER, read_together
@@ -164,13 +164,13 @@ def test_strict_and_in_many_batches_a_network_keeps_the_oracles_channels() -> No
 
 def test_a_network_is_tried_less_than_by_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, tried = ChannelGraph(residual(compiled=True)), []
-    losses = SplitTrials.losses
+    losses = PartitionTrials.losses
 
-    def counted(self: SplitTrials, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    def counted(self: PartitionTrials, channels: np.ndarray, samples: np.ndarray) -> np.ndarray:
         tried.append(len(channels) * len(samples))
         return losses(self, channels, samples)
 
-    monkeypatch.setattr(SplitTrials, "losses", counted)
+    monkeypatch.setattr(PartitionTrials, "losses", counted)
     pairs = {}
     for name in ("oracle", "oracle_racing"):
         calibration = Calibration.of(graph.model, blobs(512), num_samples=512, seed=0)

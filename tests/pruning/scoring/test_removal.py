@@ -23,7 +23,7 @@ from pruning.proof.masking import Mask, run
 from pruning.proof.random_inputs import random_inputs
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
-from pruning.scoring.split import Split
+from pruning.scoring.partition import Partition
 from pruning.scoring.views import views
 from tests.pruning.models import blobs, residual
 from tests.shared import shared
@@ -182,8 +182,8 @@ def test_every_kind_of_reader_is_equal_to_brute_force(name: str, batch_size: int
 def test_only_what_lies_behind_a_reader_is_run_for_each_channel(name: str) -> None:
     model = read_by(name)
     graph, program = ChannelGraph(model), Program(model)
-    split = Split(program, views(graph, program, graph.groups[0]))
-    ran = {id(program.steps[index].node.operation) for index in split.tail}
+    partition = Partition(program, views(graph, program, graph.groups[0]))
+    ran = {id(program.steps[index].node.operation) for index in partition.tail}
     reader = next(
         layer for layer in model.layers if layer in [axis.layer for axis in graph.axes("in", graph.groups[0])]
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import layers, ops
 
-from pruning.graph.program import Program, Step
+from pruning.graph.program import Program, ProgramStep
 from pruning.scoring.views import View
 
 _ROWS = 256
@@ -35,7 +35,7 @@ class Reader:
     positions: np.ndarray
 
     @classmethod
-    def of(cls, step: Step, seen: list[View]) -> Reader | None:
+    def of(cls, step: ProgramStep, seen: list[View]) -> Reader | None:
         """Return the reader at a step with these views of its inputs, or `None`: something else reads there."""
         layer, (view, *others) = step.node.operation, seen
         plain = (
@@ -79,7 +79,7 @@ class Reader:
         return ops.conv(tensor, kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
 
 
-class Split:
+class Partition:
     """Which steps depend on the masks, and which tensors they take from the steps that do not.
 
     Args:
