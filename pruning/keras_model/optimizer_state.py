@@ -168,12 +168,18 @@ def _counters(part: Any) -> dict[str, Any]:
 
 
 def _families(part: Any) -> dict[str, list[Any]]:
-    """Return the lists that hold a slot, or `None`, for each variable that the optimizer trains."""
+    """Return the lists that hold a slot, or `None`, for each variable that the optimizer trains.
+
+    Such lists, as attributes of any name, are how all optimizers of Keras find the slot of a variable:
+    `self._momentums[self._get_variable_index(variable)]`. Nothing else tells whose slot it is. Names do not: a slot of
+    `a/b` and one of `a_b` have the same, and Adafactor's are `kernel` and `bias`. Nor does the order of
+    `optimizer.variables`, in which some optimizers put the slots of each variable together, and others do not.
+    """
     return {
         name: value
         for name, value in vars(part).items()
         if isinstance(value, list)
-        and name not in ("_variables", "_trainable_variables")
+        and name not in ("_variables", "_trainable_variables")  # these hold all slots, and the variables themselves
         and len(value) == len(trained_variables(part))
         and all(slot is None or isinstance(slot, keras.Variable) for slot in value)
     }

@@ -116,7 +116,8 @@ def _gate_derivatives(
     """Yield for each batch how many samples count, and for each gate the derivatives of their losses."""
     size = batch_size(program, calibration)
     gated = Gated(graph.model, program, gated_groups, size, calibration.loss())
-    # With this rate, and gates that are 0, a step leaves the negative gradients in them.
+    # Keras has no call for gradients, and each backend has its own; only a training step takes them on all alike. With
+    # this rate, and gates that are 0, it leaves the negative gradients in them.
     gated.compile(
         keras.optimizers.SGD(1.0),
         loss=lambda target, losses: ops.sum(losses),

@@ -208,6 +208,15 @@ def test_weights_excluded_from_decay_stay_excluded(num_steps: int) -> None:
     }
 
 
+def test_the_name_of_a_slot_does_not_tell_whose_it_is() -> None:
+    with keras.name_scope("a"):
+        nested = keras.Variable(np.zeros(2), name="b")
+    optimizer = optimizers.SGD(0.05, momentum=0.9)
+    optimizer.build([nested, keras.Variable(np.zeros(2), name="a_b")])
+    first, second = optimizer.momentums
+    assert first.path == second.path
+
+
 def test_muon_keeps_its_momenta() -> None:
     model = trained(optimizers.Muon(0.01, exclude_layers=["head"]))
     small = apply_plan(model, make_plan(model, HALF))
