@@ -110,7 +110,7 @@ def check_settings() -> None:
         settings_of_environment()
     except SettingError as error:
         raise RidurreError(
-            error.message, field=error.field, received=error.received, expected=error.expected, hint=error.hint
+            error.detail, field=error.field, received=error.received, expected=error.expected, hint=error.hint
         ) from error
 
 
