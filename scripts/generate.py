@@ -1,4 +1,4 @@
-"""Writes what says the same as the specs in another form; `scripts/generate` runs it.
+"""Writes what says the same as the specs and the catalog in another form; `scripts/generate` runs it.
 
 `ridurre/pruning_options.py` names the fields for type checkers and editors, `docs/options.md` explains them.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pruning.catalog import BUILT_IN, EXPORT_FORMATS
 from pruning.spec import PruningSpec, TrainingSpec
 from ridurre.spec_options import spec_options
 
@@ -34,7 +35,7 @@ class PruningOptions(TypedDict, total=False):
 '''
 PAGE = """# Options
 
-Written by `scripts/generate` from the specs. A field is a key of `pruning` or `training` in a job and in
+Written by `scripts/generate` from specs and catalog. A field is a key of `pruning` or `training` in a job and in
 `PruningSpec` and `TrainingSpec`. What has no option of the command is given to it as JSON: `--pruning`, `--training`.
 """
 
@@ -42,7 +43,7 @@ Written by `scripts/generate` from the specs. A field is a key of `pruning` or `
 def generated() -> dict[Path, str]:
     """Return path → text of each file."""
     rows = [f"    {name}: {_type(name, field)}\n" for name, field in _fields(PruningSpec).items()]
-    page = [PAGE, *_table("pruning", PruningSpec), *_table("training", TrainingSpec)]
+    page = [PAGE, *_table("pruning", PruningSpec), *_table("training", TrainingSpec), *_criteria(), *_formats()]
     return {
         ROOT / "ridurre" / "pruning_options.py": CLASS + "".join(rows),
         ROOT / "docs" / "options.md": "\n".join(page) + "\n",
@@ -78,6 +79,22 @@ def _table(title: str, spec: type[BaseModel]) -> Iterator[str]:
         cells = [f"`{name}`", f"`{json.dumps(field['default'])}`", " ".join(options.get(name, []))]
         cells.append(field.get("description", "").replace("|", "\\|"))
         yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _criteria() -> Iterator[str]:
+    yield "## Criteria\n"
+    yield "| name | | needs data | source |\n|---|---|---|---|"
+    for entry in BUILT_IN.values():
+        yield f"| `{entry.name}` | {entry.summary} | {'yes' if entry.needs_data else ''} | {entry.source} |"
+    yield ""
+
+
+def _formats() -> Iterator[str]:
+    yield "## Export formats\n"
+    yield "| name | | precisions |\n|---|---|---|"
+    for entry in EXPORT_FORMATS.values():
+        yield f"| `{entry.name}` | {entry.summary} | {', '.join(f'`{each}`' for each in entry.precisions)} |"
     yield ""
 
 
