@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,44 +11,39 @@ from pruning.datasets.parts import label
 from pruning.datasets.rows import Samples
 from pruning.errors import DataError
 
-if TYPE_CHECKING:
-    from pruning.datasets.data import Data
 
+def check_split(split: str, inputs: Mapping[str, Samples], targets: Mapping[str, Samples], is_labelled: bool) -> None:
+    """Check that the arrays of a split hold numbers, and that there are as many targets as inputs.
 
-def check_together(data: Data) -> None:
-    """Check that the arrays of data hold numbers, and that there are as many targets as inputs.
+    Args:
+        split: `"train"` or `"val"`.
+        inputs: By name.
+        targets: By name.
+        is_labelled: Whether there have to be targets.
 
     Raises:
         DataError: They do not.
     """
-    for split, inputs, targets in (
-        ("train", data.x_train, data.y_train),
-        ("val", data.x_val, data.y_val),
-    ):
-        lengths = {label(f"x_{split}", name): len(array) for name, array in inputs.items()}
-        lengths |= {label(f"y_{split}", name): len(array) for name, array in targets.items()}
-        lacks_a_part = bool(inputs) != bool(targets) and bool(data.y_train)
-        if len(set(lengths.values())) > 1 or lacks_a_part:
-            raise DataError(
-                f"The {split} arrays have different numbers of samples.",
-                field="dataset",
-                received=", ".join(f"{name}: {length}" for name, length in lengths.items()),
-                expected="the same number of samples in each",
-            )
-        if lengths and min(lengths.values()) < (2 if split == "train" else 1):
-            raise DataError(
-                f"The {split} set is empty, or too small to train on.",
-                field=f"dataset.x_{split}",
-                received=f"{min(lengths.values())} samples",
-                expected="at least 2 training samples and 1 validation sample",
-            )
-    for split, arrays in (
-        ("x_train", data.x_train), ("y_train", data.y_train), ("x_val", data.x_val), ("y_val", data.y_val)
-    ):  # fmt: skip
-        for name, array in arrays.items():
-            check_values(array, label(split, name))
-    for name, weights in data.sample_weight_train.items():
-        _check_weights(weights, data.num_train, label("sample_weight_train", name))
+    arrays = {label(f"x_{split}", name): array for name, array in inputs.items()}
+    arrays |= {label(f"y_{split}", name): array for name, array in targets.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    lacks_a_part = is_labelled and bool(inputs) != bool(targets)
+    if len(set(lengths.values())) > 1 or lacks_a_part:
+        raise DataError(
+            f"The {split} arrays have different numbers of samples.",
+            field="dataset",
+            received=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+            expected="the same number of samples in each",
+        )
+    if lengths and min(lengths.values()) < (2 if split == "train" else 1):
+        raise DataError(
+            f"The {split} set is empty, or too small to train on.",
+            field=f"dataset.x_{split}",
+            received=f"{min(lengths.values())} samples",
+            expected="at least 2 training samples and 1 validation sample",
+        )
+    for name, array in arrays.items():
+        check_values(array, name)
 
 
 def check_values(array: Samples, name: str) -> None:
@@ -78,7 +73,12 @@ def check_values(array: Samples, name: str) -> None:
                 )
 
 
-def _check_weights(weights: np.ndarray, num_samples: int, name: str) -> None:
+def check_weights(weights: np.ndarray, num_samples: int, name: str) -> None:
+    """Check that an array weights samples.
+
+    Raises:
+        DataError: It does not.
+    """
     check_values(weights, name)
     if weights.shape != (num_samples,) or weights.min() < 0 or not weights.any():
         raise DataError(

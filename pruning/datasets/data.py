@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.datasets.checks import check_shape, check_together, check_values, in_order
+from pruning.datasets.checks import check_shape, check_split, check_values, check_weights, in_order
 from pruning.datasets.parts import PARTS, label, named, parts_of
 from pruning.datasets.rows import Samples, chosen_of, rows_of
 from pruning.errors import DataError
@@ -62,7 +62,10 @@ class Data:
             return data
         parts = parts_of(data)
         made = cls(**{name: named(parts.get(name, {}), name) for name in PARTS})
-        check_together(made)
+        check_split("train", made.x_train, made.y_train, made.is_labelled)
+        check_split("val", made.x_val, made.y_val, made.is_labelled)
+        for name, weights in made.sample_weight_train.items():
+            check_weights(weights, made.num_train, label("sample_weight_train", name))
         return made
 
     @classmethod
