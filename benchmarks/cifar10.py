@@ -204,7 +204,8 @@ def original(arguments: argparse.Namespace, images: Images) -> keras.Model:
         model = load_model(arguments.data / name)
         l1_cosine(model, images.x_train, images.y_train, images.x_val, images.y_val, epochs, seed=0, recipe=RECIPE)
         model.save(adapted)
-    return keras.saving.load_model(adapted, compile=False)
+    loaded: keras.Model = keras.saving.load_model(adapted, compile=False)
+    return loaded
 
 
 def told(case: Case, base: Base) -> Row:

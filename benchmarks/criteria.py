@@ -29,6 +29,7 @@ from pruning import PruningSpec, make_plan
 from pruning.catalog import CRITERIA
 from pruning.criteria import Channels, ScoreCriterion
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.graph import require_graph
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring
 from pruning.surgery.cutting import kept_channels, prune_channels
@@ -116,7 +117,7 @@ def stages(network: Network, graph: ChannelGraph, stays: np.ndarray, arguments: 
     if importlib.util.find_spec("pruning.recovery.reconstruction") is not None:
         reconstruct = importlib.import_module("pruning.recovery.reconstruction").reconstruct
         before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]
-        name = network.model.inputs[0].name
+        name = require_graph(network.model).inputs[0].name
         reconstruct(graph, small, stays, {name: network.x_train[:NUM_REFRESH]})
         figures["reconstructed"] = network.accuracy(model)
         for variable, value in zip(model.variables, before, strict=True):

@@ -14,7 +14,7 @@ from keras import layers
 from pruning import load_model
 from pruning.datasets.builtin import load_builtin
 from pruning.datasets.data import Data
-from pruning.datasets.images import load_images
+from pruning.datasets.images import Wanted, load_images
 
 BATCH_SIZE = 128
 
@@ -111,5 +111,5 @@ def from_files(model: Path, images: Path, num_train: int, num_val: int) -> Netwo
     """Return a network of a model file and a zip of images in class folders."""
     loaded = load_model(model)
     with tempfile.TemporaryDirectory() as scratch:
-        data = load_images(images, loaded.input_shape[1:], Path(scratch), num_train, seed=0)
+        data = load_images(images, Wanted.by(loaded), Path(scratch), num_train, seed=0)
         return Network.of(loaded, data, num_val)

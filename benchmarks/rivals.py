@@ -138,7 +138,7 @@ METHODS: dict[str, Callable[[Case, Base], Made]] = {
 
 def fresh(model: keras.Model) -> keras.Model:
     """Return the same architecture with new weights, but for layers that only fit inputs, which are not trained."""
-    copy = keras.models.clone_model(model)
+    copy: keras.Model = keras.models.clone_model(model)
     for source, target in zip(model.layers, copy.layers, strict=True):
         if source.weights and not source.trainable_weights:
             target.set_weights(source.get_weights())

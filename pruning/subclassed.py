@@ -8,7 +8,7 @@ import keras
 
 from pruning.errors import ModelError, first_line
 from pruning.keras_model.compiled import fresh_compile_arguments
-from pruning.keras_model.graph import built_shapes, call_nodes, functional_graph, takes_training
+from pruning.keras_model.graph import built_shapes, call_nodes, functional_graph, require_graph, takes_training
 from pruning.proof.random_inputs import flat_arrays, relative_difference, usable_inputs
 
 _TOLERANCE = 1e-6
@@ -37,7 +37,7 @@ def as_functional(model: keras.Model, inputs: Any = None) -> keras.Model:
         raise _refusal(model, "it is no keras.Model")
     inputs = _inputs(model) if inputs is None else inputs
     traced = [_traced(model, inputs, **arguments) for arguments in _calls(model)]
-    operations = [[_nature(node.operation) for node in call_nodes(functional_graph(each))] for each in traced]
+    operations = [[_nature(node.operation) for node in call_nodes(require_graph(each))] for each in traced]
     if operations[0] != operations[-1]:
         raise _refusal(model, "it calls other layers in training than in inference")
     functional = traced[0]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.graph import require_graph
 from pruning.plan import PruningPlan
 from pruning.proof.masking import Mask
 from pruning.proof.random_inputs import random_inputs
@@ -70,7 +71,7 @@ def randomise(model: keras.Model, plan: PruningPlan, seed: int = 0) -> None:
         layer.moving_variance.assign(deviation**2 * generator.uniform(0.8, 1.25, deviation.shape))
 
 
-def _measure(model: keras.Model, layers: list[keras.Layer], plan: PruningPlan) -> None:
+def _measure(model: keras.Model, layers: list[keras.layers.BatchNormalization], plan: PruningPlan) -> None:
     """Set the statistics to those of inputs as the proof draws them, without what the plan removes."""
     graph = ChannelGraph(model)
     masked = Mask.of(graph, graph.stays(kept_channels(graph, plan))).weights.values()
@@ -81,7 +82,7 @@ def _measure(model: keras.Model, layers: list[keras.Layer], plan: PruningPlan) -
     for variable, value in masked:
         variable.assign(value)
     # Enough of them where little is left of the height and width of a small image.
-    small = (model.input_shape[1] or 128) <= 96
+    small = (require_graph(model).inputs[0].shape[1] or 128) <= 96
     model(random_inputs(model, "normal", num_samples=64 if small else 4, seed=1), training=True)
     for variable, value in wholes:
         variable.assign(value)

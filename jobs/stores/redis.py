@@ -143,7 +143,7 @@ class RedisStore(JobStore):
         is_lost = False
         while not should_stop():
             try:
-                with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+                with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
                     subscription.subscribe(self._prefix + "changes")
                     is_lost = False
                     yield None

@@ -16,7 +16,7 @@ from pruning.datasets.masks import decode_masks
 from pruning.datasets.scratch import array_on_disk
 from pruning.errors import DataError, ModelError
 from pruning.image_layout import ImageLayout, Sample
-from pruning.keras_model.graph import outputs_by_name
+from pruning.keras_model.graph import outputs_by_name, require_graph
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,7 @@ class Wanted:
         Raises:
             ModelError: The model has several inputs, or one that is not an image.
         """
-        shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+        shapes = [tuple(tensor.shape[1:]) for tensor in require_graph(model).inputs]
         if len(shapes) != 1 or len(shapes[0]) != 3:
             raise ModelError(
                 "The model does not take one image.",

@@ -87,7 +87,7 @@ def variable_shapes(layer: Any) -> list[VariableShape]:
 
 def _shape_of(variable: Any) -> tuple[int, ...]:
     """Return the shape as Keras holds it; TensorFlow's own, which its variables show instead, takes much longer."""
-    return tuple(Variable.shape.fget(variable)) if isinstance(variable, Variable) else tuple(variable.shape)
+    return tuple(variable._shape if isinstance(variable, Variable) else variable.shape)
 
 
 def _own(layer: Any, variables: Iterable[Any]) -> list[Any]:
