@@ -39,7 +39,7 @@ def compiled_as(model: keras.Model, stand_in: keras.Model) -> Iterator[None]:
         attributes["_compile_config"] = own
 
 
-def build_measures(model: keras.Model, targets: Any) -> None:
+def build_measures(model: keras.Model, targets: object) -> None:
     """Make the variables of a model's loss and metrics, where they are not made yet.
 
     Args:
@@ -52,7 +52,7 @@ def build_measures(model: keras.Model, targets: Any) -> None:
             measure.build(targets, outputs)
 
 
-def loss_object(loss: Any) -> keras.Loss:
+def loss_object(loss: object) -> keras.Loss:
     """Return a loss as an object, whether it is given by name, as a function or as one."""
     loss = keras.losses.get(loss)
     return loss if isinstance(loss, keras.Loss) else LossFunctionWrapper(loss)
@@ -68,18 +68,19 @@ def fresh(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _fresh(metric: Any) -> Any:
+def _fresh(metric: object) -> object:
     if not isinstance(metric, keras.Metric):
         return metric
     return from_config(metric, config_of(metric))
 
 
-def _fresh_optimizer(optimizer: Any) -> Any:
+def _fresh_optimizer(optimizer: keras.Optimizer) -> keras.Optimizer:
     config = dict(optimizer.get_config())
     schedule = getattr(optimizer, "_learning_rate", None)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         config["learning_rate"] = schedule
     try:
-        return type(optimizer).from_config(config)
+        anew: keras.Optimizer = type(optimizer).from_config(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise cannot_make(optimizer, error) from error
+    return anew

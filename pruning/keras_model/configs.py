@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
 from pruning.errors import ModelError, first_line
 
 Config = dict[str, Any]
+Configured = keras.Operation | keras.Metric | keras.Optimizer
+"""What Keras can make anew from a config."""
+C = TypeVar("C", bound=Configured)
 
 
-def config_of(operation: Any) -> Config:
+def config_of(operation: Configured) -> Config:
     """Return the config with the layer's own functions and objects in place of their names.
 
     A name may stand for something else in Keras, and a function of the user's for nothing at all.
@@ -27,7 +30,7 @@ def config_of(operation: Any) -> Config:
     return config
 
 
-def from_config(operation: Any, config: Config) -> Any:
+def from_config(operation: C, config: Config) -> C:
     """Return another object of the same class.
 
     Raises:
@@ -36,12 +39,13 @@ def from_config(operation: Any, config: Config) -> Any:
     try:
         if isinstance(operation, keras.layers.Lambda):
             return type(operation)(**config)  # Its from_config would want to load code.
-        return type(operation).from_config(config)
+        made: C = type(operation).from_config(config)
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise cannot_make(operation, error) from error
+    return made
 
 
-def cannot_make(operation: Any, error: Exception) -> ModelError:
+def cannot_make(operation: Configured, error: Exception) -> ModelError:
     """Return the error that says so, whatever Keras said of it."""
     return ModelError(
         f"The layer {operation.name!r} cannot be made anew from its own config.",

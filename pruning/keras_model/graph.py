@@ -9,11 +9,14 @@ import keras
 from keras.src.models.functional import Functional as Functional
 from keras.src.models.functional import operation_fn
 from keras.src.models.functional import unpack_singleton as unpack_singleton
+from keras.src.ops.node import KerasHistory
+from keras.src.ops.node import Node as Node
 
 from pruning.errors import ModelError
+from pruning.keras_model.tensors import BackendTensor
 
 
-def functional_graph(operation: Any) -> Functional | None:
+def functional_graph(operation: object) -> Functional | None:
     """Return the functional graph that the operation runs, or `None` if it is not a model with one.
 
     A subclass that overrides `call` may run anything, so it has no graph that can be trusted.
@@ -30,7 +33,7 @@ def fits(graph: Functional, ranks: list[int]) -> bool:
     return [len(symbol.shape) for symbol in graph.inputs] == ranks
 
 
-def require_graph(model: Any) -> Functional:
+def require_graph(model: object) -> Functional:
     """Return the functional graph of a model.
 
     Raises:
@@ -54,7 +57,7 @@ def require_graph(model: Any) -> Functional:
     )
 
 
-def call_nodes(graph: Functional) -> Iterator[Any]:
+def call_nodes(graph: Functional) -> Iterator[Node]:
     """Yield the graph's call nodes, each after the nodes that it depends on."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
@@ -62,73 +65,79 @@ def call_nodes(graph: Functional) -> Iterator[Any]:
                 yield node
 
 
-def producer(tensor: Any) -> Any:
+def producer(tensor: keras.KerasTensor) -> keras.Operation:
     """Return the layer or operation whose call makes a symbolic tensor."""
-    return tensor._keras_history.operation
+    operation: keras.Operation = _history(tensor).operation
+    return operation
 
 
-def sequence(model: keras.Sequential) -> list[Any]:
+def _history(tensor: keras.KerasTensor) -> KerasHistory:
+    history: KerasHistory = vars(tensor)["_keras_history"]  # Its class does not know it.
+    return history
+
+
+def sequence(model: keras.Sequential) -> list[keras.Layer]:
     """Return the layers of a Sequential model, the one for its input among them."""
     return list(model._layers)
 
 
-def structures(model: Any) -> tuple[Any, Any]:
+def structures(model: keras.Model) -> tuple[object, object]:
     """Return the model's symbolic inputs and outputs as it takes and gives them: single ones, lists or dicts."""
     graph = require_graph(model)
     return graph._inputs_struct, graph._outputs_struct
 
 
-def pack_inputs(model: Any, values: Any) -> Any:
+def pack_inputs(model: keras.Model, values: object) -> Any:
     """Return values, in the order of the model's inputs, in the structure that the model takes."""
     return keras.tree.pack_sequence_as(require_graph(model)._inputs_struct, values)
 
 
-def pack_outputs(model: Any, values: Any) -> Any:
+def pack_outputs(model: keras.Model, values: object) -> Any:
     """Return values, in the order of the model's outputs, in the structure that the model gives."""
     return keras.tree.pack_sequence_as(require_graph(model)._outputs_struct, values)
 
 
-def standardize_inputs(graph: Functional, inputs: Any) -> list[Any]:
+def standardize_inputs(graph: Functional, inputs: object) -> list[BackendTensor]:
     """Return inputs, given in the model's structure, as a list of tensors such as its layers expect."""
-    standardized: list[Any] = graph._standardize_inputs(inputs)
+    standardized: list[BackendTensor] = graph._standardize_inputs(inputs)
     return standardized
 
 
-def run_graph(graph: Functional, tensors: Any, call_of: Callable[[Any], Callable[..., Any]]) -> Any:
+def run_graph(graph: Functional, tensors: object, call_of: Callable[[keras.Operation], Callable[..., object]]) -> Any:
     """Run a graph with `call_of(operation)` in the place of each of its layers and operations."""
     return graph._run_through_graph(tensors, operation_fn=call_of)
 
 
-def call_in_mode(operation: Any, *, training: bool) -> Callable[..., Any]:
+def call_in_mode(operation: keras.Operation, *, training: bool) -> Callable[..., Any]:
     """Return the call of a layer or operation, in training or inference mode where that is one of its arguments."""
     call: Callable[..., Any] = operation_fn(operation, training=training)
     return call
 
 
-def takes_training(layer: Any) -> bool:
+def takes_training(layer: keras.Layer) -> bool:
     """Tell whether a layer's call has the argument `training`."""
     return bool(layer._call_has_training_arg)
 
 
-def takes_mask(operation: Any) -> bool:
+def takes_mask(operation: keras.Operation) -> bool:
     """Tell whether the call of a layer or operation has the argument `mask`."""
     return bool(getattr(operation, "_call_has_mask_arg", False))
 
 
-def built_shapes(model: Any) -> dict[str, Any] | None:
+def built_shapes(model: keras.Model) -> dict[str, object] | None:
     """Return the shapes that a model was built for, by the arguments of its call; `None` if it is not built."""
-    shapes: dict[str, Any] | None = getattr(model, "_build_shapes_dict", None)
+    shapes: dict[str, object] | None = getattr(model, "_build_shapes_dict", None)
     return shapes if model.built and shapes else None
 
 
-def inputs_by_name(model: Any) -> dict[str, Any]:
+def inputs_by_name(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """Return the model's input tensors by the names of their input layers."""
     graph = require_graph(model)
     names = _keys(graph._inputs_struct) or [producer(tensor).name for tensor in graph.inputs]
     return dict(zip(names, graph.inputs, strict=True))
 
 
-def outputs_by_name(model: Any) -> dict[str, Any]:
+def outputs_by_name(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """Return the model's output tensors by the names under which Keras takes their losses."""
     graph = require_graph(model)
     names = _keys(graph._outputs_struct) or list(graph.output_names)
@@ -143,12 +152,12 @@ def outputs_by_name(model: Any) -> dict[str, Any]:
     return dict(zip(names, graph.outputs, strict=True))
 
 
-def _keys(structure: Any) -> list[str] | None:
+def _keys(structure: object) -> list[str] | None:
     """Return the names that a model gives its tensors itself, in the order in which Keras flattens them."""
     return sorted(structure) if isinstance(structure, dict) else None
 
 
-def last_layer(tensor: Any) -> Any:
+def last_layer(tensor: keras.KerasTensor) -> keras.Operation:
     """Return the layer that computes a tensor; inside a nested model, if that is what computes it."""
     graph = functional_graph(producer(tensor))
-    return producer(tensor) if graph is None else last_layer(graph.outputs[tensor._keras_history.tensor_index])
+    return producer(tensor) if graph is None else last_layer(graph.outputs[_history(tensor).tensor_index])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,16 +12,18 @@ from pruning.keras_model.weights import read_weights
 
 Values = dict[int, np.ndarray]
 """Id of a variable that is trained → a value of its shape: its own, or that of one of its slots."""
-Pairs = Sequence[tuple[Any, Any]]
+Slots = list[keras.Variable | None]
+"""One for each variable that is trained, as far as it has one."""
+Pairs = Sequence[tuple[keras.Variable, keras.Variable]]
 """Each variable of a model with the one in its place in another model."""
 
 
-def has_state(optimizer: Any) -> bool:
+def has_state(optimizer: object) -> bool:
     """Tell whether an optimizer has taken a step; loading a compiled model builds one that has not."""
     return isinstance(optimizer, keras.Optimizer) and optimizer.built and int(optimizer.iterations) > 0
 
 
-def trained_variables(optimizer: keras.Optimizer) -> list[Any]:
+def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
     """Return the variables that a built optimizer trains, in its order."""
     return list(optimizer._trainable_variables)
 
@@ -48,7 +49,7 @@ def without_state(model: keras.Model) -> Iterator[None]:
         attributes["optimizer"] = own
 
 
-def part_from_weights(optimizer: Any) -> None:
+def part_from_weights(optimizer: keras.Optimizer) -> None:
     """Give the averages of weights that an optimizer keeps arrays of their own, after a training.
 
     Keras ends a training by giving the weights those averages, array and all; on JAX, whatever measures the model next
@@ -60,7 +61,7 @@ def part_from_weights(optimizer: Any) -> None:
 
 
 def carry_over(
-    source: Any, target: Any, pairs: Pairs, change: Callable[[Values], Values] = lambda values: values
+    source: object, target: keras.Optimizer, pairs: Pairs, change: Callable[[Values], Values] = lambda values: values
 ) -> bool:
     """Give an optimizer that is not built the state of another one of the same class.
 
@@ -105,7 +106,7 @@ def carry_over(
     return True
 
 
-def carry_exclusions(source: Any, target: Any, pairs: Pairs) -> None:
+def carry_exclusions(source: object, target: keras.Optimizer, pairs: Pairs) -> None:
     """Exclude from weight decay what another optimizer excludes: no config says so.
 
     Args:
@@ -116,7 +117,7 @@ def carry_exclusions(source: Any, target: Any, pairs: Pairs) -> None:
     if not isinstance(source, keras.Optimizer) or type(source) is not type(target):
         return
     for part, new_part in zip(_parts(source), _parts(target), strict=False):
-        excluded: set[Any] = getattr(part, "_exclude_from_weight_decay", set())
+        excluded: set[object] = getattr(part, "_exclude_from_weight_decay", set())
         pattern = getattr(part, "_exclude_from_weight_decay_pattern", None)
         if excluded or pattern is not None:
             new_part.exclude_from_weight_decay(
@@ -125,7 +126,14 @@ def carry_exclusions(source: Any, target: Any, pairs: Pairs) -> None:
             )
 
 
-def go_on(source: Any, target: Any, variables: Sequence[Any], own: Sequence[Any], *, with_state: bool = True) -> None:
+def go_on(
+    source: object,
+    target: keras.Optimizer,
+    variables: Sequence[keras.Variable],
+    own: Sequence[keras.Variable],
+    *,
+    with_state: bool = True,
+) -> None:
     """Let an optimizer that is not built go on, with variables of its own, where another one is.
 
     Args:
@@ -142,15 +150,19 @@ def go_on(source: Any, target: Any, variables: Sequence[Any], own: Sequence[Any]
         carry_over(source, target, pairs)
 
 
-def _carry_slots(slots: list[Any], new_slots: list[Any], owners: list[Any], change: Callable[[Values], Values]) -> None:
-    like_owner = {id(owner): slot for slot, owner in zip(slots, owners, strict=True) if _is_like(slot, owner)}
+def _carry_slots(
+    slots: Slots, new_slots: Slots, owners: list[keras.Variable], change: Callable[[Values], Values]
+) -> None:
+    like_owner = {
+        id(owner): slot for slot, owner in zip(slots, owners, strict=True) if slot is not None and _is_like(slot, owner)
+    }
     changed = change({key: read_weights(slot) for key, slot in like_owner.items()})
     for slot, new_slot, owner in zip(slots, new_slots, owners, strict=True):
-        if slot is not None:
+        if slot is not None and new_slot is not None:
             new_slot.assign(changed.get(id(owner), slot))
 
 
-def _parts(optimizer: Any) -> Iterator[Any]:
+def _parts(optimizer: keras.Optimizer) -> Iterator[keras.Optimizer]:
     """Yield an optimizer and those inside it, such as the one whose loss is scaled."""
     yield optimizer
     for value in vars(optimizer).values():
@@ -159,7 +171,7 @@ def _parts(optimizer: Any) -> Iterator[Any]:
                 yield from _parts(part)
 
 
-def _counters(part: Any) -> dict[str, Any]:
+def _counters(part: keras.Optimizer) -> dict[str, keras.Variable]:
     return {
         name: value
         for name, value in vars(part).items()
@@ -167,7 +179,7 @@ def _counters(part: Any) -> dict[str, Any]:
     }
 
 
-def _families(part: Any) -> dict[str, list[Any]]:
+def _families(part: keras.Optimizer) -> dict[str, Slots]:
     """Return the lists that hold a slot, or `None`, for each variable that the optimizer trains.
 
     Such lists, as attributes of any name, are how all optimizers of Keras find the slot of a variable:
@@ -185,15 +197,15 @@ def _families(part: Any) -> dict[str, list[Any]]:
     }
 
 
-def _slots(part: Any) -> Iterator[tuple[Any, Any]]:
+def _slots(part: keras.Optimizer) -> Iterator[tuple[keras.Variable | None, keras.Variable]]:
     for slots in _families(part).values():
         yield from zip(slots, trained_variables(part), strict=True)
 
 
-def _is_like(slot: Any, owner: Any) -> bool:
+def _is_like(slot: keras.Variable | None, owner: keras.Variable) -> bool:
     return slot is not None and tuple(slot.shape) == tuple(owner.shape)
 
 
-def _fits(slot: Any, owner: Any, counterpart: Any) -> bool:
+def _fits(slot: keras.Variable | None, owner: keras.Variable, counterpart: keras.Variable) -> bool:
     """Tell whether a slot can be carried: as its variable is, or as it is."""
     return slot is None or _is_like(slot, owner) or tuple(counterpart.shape) == tuple(owner.shape)

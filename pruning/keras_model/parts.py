@@ -22,13 +22,13 @@ Lookup is by exact class: what a subclass does with its layers is not known.
 """
 
 
-def parts_of(layer: Any) -> list[Any]:
+def parts_of(layer: object) -> list[keras.Layer]:
     """Return the layers that a wrapper holds, each of which is followed, copied and cut by itself."""
     attributes = PARTS.get(type(layer), {}).values()
     return [part for attribute in attributes for part in keras.tree.flatten(getattr(layer, attribute))]
 
 
-def layers_inside(layer: Any) -> list[Any]:
+def layers_inside(layer: keras.Layer) -> list[keras.Layer]:
     """Return all layers inside a layer or model, at any depth, without itself."""
     return list(layer._flatten_layers(include_self=False))
 
@@ -36,14 +36,14 @@ def layers_inside(layer: Any) -> list[Any]:
 class Projections(NamedTuple):
     """The Dense layers of an attention layer."""
 
-    query: Any
-    key: Any
-    value: Any
-    output: Any
-    gate: Any | None
+    query: layers.EinsumDense
+    key: layers.EinsumDense
+    value: layers.EinsumDense
+    output: layers.EinsumDense
+    gate: layers.EinsumDense | None
 
 
-def projections_of(layer: Any) -> Projections:
+def projections_of(layer: layers.MultiHeadAttention | layers.GroupQueryAttention) -> Projections:
     """Return the Dense layers of a `MultiHeadAttention` or `GroupQueryAttention`, where all are `EinsumDense`."""
     return Projections(
         layer._query_dense,
@@ -54,12 +54,12 @@ def projections_of(layer: Any) -> Projections:
     )
 
 
-def weights_of(layer: Any) -> list[Any]:
+def weights_of(layer: keras.Operation) -> list[keras.Variable]:
     """Return the weights that are the layer's own, not those of a layer that it holds."""
     return _own(layer, getattr(layer, "weights", ()))
 
 
-def variables_of(layer: Any) -> list[Any]:
+def variables_of(layer: keras.Operation) -> list[keras.Variable]:
     """Return the variables that are the layer's own, and behind them the states of a stateful recurrent layer.
 
     Keras does not count such states as variables, but the layer's next output depends on them.
@@ -76,7 +76,7 @@ class VariableShape(NamedTuple):
     is_weight: bool
 
 
-def variable_shapes(layer: Any) -> list[VariableShape]:
+def variable_shapes(layer: keras.Operation) -> list[VariableShape]:
     """Return what is counted of each of `variables_of(layer)`."""
     variables = variables_of(layer)
     if not variables:
@@ -85,19 +85,21 @@ def variable_shapes(layer: Any) -> list[VariableShape]:
     return [VariableShape(_shape_of(variable), id(variable) in weights) for variable in variables]
 
 
-def _shape_of(variable: Any) -> tuple[int, ...]:
+def _shape_of(variable: keras.Variable) -> tuple[int, ...]:
     """Return the shape as Keras holds it; TensorFlow's own, which its variables show instead, takes much longer."""
     return tuple(variable._shape if isinstance(variable, Variable) else variable.shape)
 
 
-def _own(layer: Any, variables: Iterable[Any]) -> list[Any]:
+def _own(layer: keras.Operation, variables: Iterable[keras.Variable]) -> list[keras.Variable]:
     if type(layer) not in PARTS:
         return list(variables)
     held = {id(variable) for part in parts_of(layer) for variable in part.variables}
     return [variable for variable in variables if id(variable) not in held]
 
 
-def assemble(wrapper: Any, config: dict[str, Any], copy_of: Callable[[Any], Any]) -> tuple[Any, dict[int, Any]]:
+def assemble(
+    wrapper: keras.Layer, config: dict[str, Any], copy_of: Callable[[keras.Layer], keras.Layer]
+) -> tuple[keras.Layer, dict[int, keras.Layer]]:
     """Make a wrapper anew around copies of the layers that it holds.
 
     Returns:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 
-def read_weights(variable: Any) -> np.ndarray:
+def read_weights(variable: keras.Variable) -> np.ndarray:
     """Return the value of a variable for reading only, without a copy where the backend's memory allows it."""
     tensor = keras.ops.stop_gradient(variable.value)
     try:
@@ -18,12 +18,13 @@ def read_weights(variable: Any) -> np.ndarray:
         return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def stored_kernel(layer: keras.layers.EinsumDense) -> Any:
+def stored_kernel(layer: keras.layers.EinsumDense) -> keras.Variable:
     """Return the kernel as the layer keeps it; its `kernel` is, where quantised, another tensor made of that."""
-    return layer._kernel
+    kernel: keras.Variable = layer._kernel
+    return kernel
 
 
-def initialize_with(variable: Any, value: np.ndarray) -> None:
+def initialize_with(variable: keras.Variable, value: np.ndarray) -> None:
     """Let a variable that waits for its first value, as in a `StatelessScope`, get this one."""
     variable._initializer = _Value(value)
 
@@ -34,5 +35,5 @@ class _Value:
     def __init__(self, value: np.ndarray) -> None:
         self._value = value
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: object = None) -> Any:
         return keras.ops.convert_to_tensor(self._value, dtype=dtype)
