@@ -93,12 +93,12 @@ def layer_scale(context: Context, layer: Any, inputs: list[Tensor], outputs: lis
 
 
 def axes_of(axis: Any, rank: int) -> list[int]:
-    """Return axes without the batch axis, not negative, from ones that count it.
+    """Return axes without the batch axis, not negative, from ones that count it; `None` stands for all.
 
     Raises:
         LockedError: The batch axis is among them.
     """
-    given = axis if isinstance(axis, list | tuple) else [axis]
+    given = axis if isinstance(axis, list | tuple) else [0 if axis is None else axis]
     axes = [one - 1 if one > 0 else one + rank if one < 0 else -1 for one in given]
     if any(one < 0 for one in axes):
         raise LockedError("it runs along the batch axis")

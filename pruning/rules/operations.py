@@ -115,10 +115,7 @@ def reduced_axes(operation: Any, rank: int) -> list[int]:
     Raises:
         LockedError: The batch axis is among them.
     """
-    axis = operation.axes if hasattr(operation, "axes") else operation.axis
-    if axis is None:
-        raise LockedError("it runs along the batch axis")
-    return axes_of(axis, rank)
+    return axes_of(operation.axes if hasattr(operation, "axes") else operation.axis, rank)
 
 
 def _reduced(context: Context, operation: Any, tensor: Tensor, outputs: list[Shape]) -> list[Labels]:

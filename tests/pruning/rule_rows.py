@@ -362,6 +362,10 @@ LOCKED: list[tuple[str, Make, tuple[int, ...], str]] = [
     ("channels in order of size", lambda: lambda x: ops.sort(x, axis=-1), IMAGE, "all channels at once"),
     ("channels one by one", lambda: lambda x: ops.add(*ops.unstack(x, axis=-1)[:2])[..., None], IMAGE, "each channel"),
     ("products of channels", lambda: lambda x: ops.matmul(ops.transpose(x, (0, 2, 1)), x), LINE, "two axes"),
+    ("softmax over all axes", lambda: lambda x: ops.softmax(x, axis=None), LINE, "batch axis"),
+    ("softmax over all axes by a layer", lambda: layers.Softmax(axis=None), LINE, "batch axis"),
+    ("normalize over all axes", lambda: lambda x: ops.normalize(x, axis=None), LINE, "batch axis"),
+    ("mean over all axes", lambda: lambda x: x * ops.mean(x), LINE, "batch axis"),
     ("channels and the batch", lambda: lambda x: ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, 8)), LINE, "batch axis"),
     ("dropout with a noise shape", lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 6)), IMAGE, "noise_shape"),
     (
