@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import layers
@@ -27,7 +25,7 @@ CHANNELWISE_LAYERS = (keras.layers.ELU, keras.layers.LeakyReLU, keras.layers.ReL
 """Layers without weights that may stand for an activation function."""
 
 
-def require_channelwise(context: Context, activation: Any, labels: Labels) -> None:
+def require_channelwise(context: Context, activation: object, labels: Labels) -> None:
     """Lock the channels that go into an activation which mixes them, or which is not known."""
     if activation is None or type(activation) in CHANNELWISE_LAYERS:
         return
@@ -36,7 +34,7 @@ def require_channelwise(context: Context, activation: Any, labels: Labels) -> No
         context.fix(labels, f"activation {name} of {context.path} looks at several channels at once, or is not known")
 
 
-def activation(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def activation(context: Context, layer: layers.Activation, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`keras.layers.Activation`: any function by name; softmax over the channels that are left."""
     tensor = single(inputs)
     if layer.activation in (keras.activations.softmax, keras.activations.log_softmax):
@@ -48,12 +46,12 @@ def activation(context: Context, layer: Any, inputs: list[Tensor], outputs: list
     return [tensor.labels]
 
 
-def elementwise(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def elementwise(context: Context, layer: keras.Operation, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Every entry by itself, whatever the channel."""
     return [single(inputs).labels]
 
 
-def masking(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def masking(context: Context, layer: layers.Masking, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """A step is masked if all its channels have one value, so that none may be missing."""
     labels = single(inputs).labels
     if np.any(labels):
@@ -61,12 +59,13 @@ def masking(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     return [labels]
 
 
-def dropout(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def dropout(
+    context: Context, layer: layers.Dropout | layers.AlphaDropout, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Elementwise, unless a noise shape counts channels."""
     labels = single(inputs).labels
-    noise_shape = getattr(layer, "noise_shape", None)
-    if noise_shape is not None:
-        counted = [size not in (None, 1) for size in noise_shape[1:]]
+    if layer.noise_shape is not None:
+        counted = [size not in (None, 1) for size in layer.noise_shape[1:]]
         if len(counted) != labels.ndim or any(
             size > 1 and fixed for size, fixed in zip(labels.shape, counted, strict=True)
         ):
@@ -74,7 +73,7 @@ def dropout(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     return [labels]
 
 
-def rescaling(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def rescaling(context: Context, layer: layers.Rescaling, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Elementwise; scale and offset may be given for each channel on the last axis, or first by Keras's setting."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -92,7 +91,7 @@ def rescaling(context: Context, layer: Any, inputs: list[Tensor], outputs: list[
     return [tensor.labels]
 
 
-def prelu(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def prelu(context: Context, layer: layers.PReLU, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Slopes `alpha` of the input's shape, with size 1 on shared axes."""
     tensor = single(inputs)
     axis = channel_axis(layer, len(tensor.shape))
@@ -104,7 +103,7 @@ def prelu(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shap
     return [tensor.labels]
 
 
-def softmax(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def softmax(context: Context, layer: layers.Softmax, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Normalises along an axis: over the channels that are left where they lie on it."""
     tensor = single(inputs)
     axis = context.varying(tensor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from keras import layers
@@ -13,7 +12,9 @@ from pruning.rules.context import Context, LockedError, Rule, spread
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
-def multi_head_attention(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def multi_head_attention(
+    context: Context, layer: layers.MultiHeadAttention, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Projections `(in_channels, heads, width)` and an output kernel `(heads, value width, *output_shape)`."""
     query, key, value = _query_key_value(context)
     heads = context.new("num_heads", layer.num_heads)
@@ -36,7 +37,9 @@ def multi_head_attention(context: Context, layer: Any, inputs: list[Tensor], out
     return _labels(context, heads, outgoing, len(query.shape), outputs)
 
 
-def grouped_query_attention(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def grouped_query_attention(
+    context: Context, layer: layers.GroupQueryAttention, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Several query heads share a head of keys and values: they go together."""
     query, key, value = _query_key_value(context)
     shared = context.new("num_key_value_heads", layer.num_key_value_heads)
@@ -55,7 +58,9 @@ def grouped_query_attention(context: Context, layer: Any, inputs: list[Tensor], 
     return _labels(context, heads, outgoing, len(query.shape), outputs)
 
 
-def attention(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def attention(
+    context: Context, layer: layers.Attention | layers.AdditiveAttention, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """`keras.layers.Attention` and `AdditiveAttention`: the scores add up over the channels of query and key."""
     query, value = inputs[0], inputs[1]
     key = inputs[-1]
@@ -110,7 +115,9 @@ def _project_all(
     _scale(context, inner.query, width)
 
 
-def _project(context: Context, dense: Any, tensor: Tensor, heads: Labels, width: Labels, role: Role) -> None:
+def _project(
+    context: Context, dense: layers.EinsumDense, tensor: Tensor, heads: Labels, width: Labels, role: Role
+) -> None:
     """Speak of a projection to heads.
 
     Keys are said to read the channels of their width: where these are zeroed, the dot product with the query is
@@ -124,13 +131,15 @@ def _project(context: Context, dense: Any, tensor: Tensor, heads: Labels, width:
     context.multiply(dense.kernel, tensor.shape[:-1])
 
 
-def _scale(context: Context, dense: Any, width: Labels) -> None:
+def _scale(context: Context, dense: layers.EinsumDense, width: Labels) -> None:
     """Make up for the scores' division by the root of the width, which gets smaller."""
     for variable in (dense.kernel, dense.bias):
         context.scale(variable, width, 0.5)
 
 
-def _put_out(context: Context, dense: Any, query: Tensor, heads: Labels, width: Labels, outgoing: Labels) -> None:
+def _put_out(
+    context: Context, dense: layers.EinsumDense, query: Tensor, heads: Labels, width: Labels, outgoing: Labels
+) -> None:
     context.weight(dense.kernel, 0, heads, "in")
     context.weight(dense.kernel, 1, width, "in")
     context.weight(dense.kernel, -1, outgoing, "out")
@@ -138,7 +147,7 @@ def _put_out(context: Context, dense: Any, query: Tensor, heads: Labels, width: 
     context.multiply(dense.kernel, query.shape[:-1])
 
 
-def _output_shape(value: Any, stays: Sequence[np.ndarray]) -> Any:
+def _output_shape(value: object, stays: Sequence[np.ndarray]) -> tuple[int]:
     """Return `output_shape`, said even if all stay: not given, it would be that of the query, which may lose some."""
     return (int(np.count_nonzero(stays[0])),)
 

@@ -13,6 +13,10 @@ import numpy as np
 from pruning.rules.records import Tensor
 
 
+def _untraced(symbol: keras.KerasTensor) -> Tensor:
+    raise LookupError(f"the tensor {symbol.name} was not traced")
+
+
 @dataclass(frozen=True)
 class Call:
     """How a layer is called.
@@ -27,12 +31,12 @@ class Call:
 
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    traced: Callable[[Any], Tensor] = lambda symbol: symbol
+    traced: Callable[[keras.KerasTensor], Tensor] = _untraced
     times: int | None = 1
     held: bool = False
 
     @cached_property
-    def masks(self) -> list[Any]:
+    def masks(self) -> list[keras.KerasTensor]:
         """The tensors that only say which entries count; most of them are put there by Keras itself."""
         named = [value for name, value in self.kwargs.items() if name == "mask" or name.endswith("_mask")]
         if not named:
@@ -40,7 +44,7 @@ class Call:
         return [tensor for tensor in keras.tree.flatten(named) if isinstance(tensor, keras.KerasTensor)]
 
     @cached_property
-    def tensors(self) -> list[tuple[int, Any]]:
+    def tensors(self) -> list[tuple[int, keras.KerasTensor]]:
         """Position among the flattened arguments and tensor, for each tensor of the graph that is no mask."""
         masks = {id(mask) for mask in self.masks}
         flat = enumerate(keras.tree.flatten((self.args, self.kwargs)))
@@ -56,7 +60,7 @@ class Call:
         return dict(enumerate(self.args)) | dict(self.kwargs)
 
 
-def is_array(argument: Any) -> bool:
+def is_array(argument: object) -> bool:
     """Tell whether an argument is, or holds, a constant array; a list of numbers is one too."""
     if isinstance(argument, keras.KerasTensor) or np.isscalar(argument) or argument is None:
         return False

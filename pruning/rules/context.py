@@ -43,7 +43,7 @@ class Said:
         reads_weights: Whether some weight reads channels.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: keras.Operation) -> None:
         self.index_of = {id(variable): index for index, variable in enumerate(variables_of(layer))}
         self.variables: set[int] = set()
         self.arguments: set[str | int] = set()
@@ -52,7 +52,7 @@ class Said:
         self.reads_weights = False
 
 
-TraceHeld = Callable[[Any, list[Tensor], list[Shape], int | None], list[Tensor]]
+TraceHeld = Callable[[keras.Operation, list[Tensor], list[Shape], int | None], list[Tensor]]
 """The tracer's side of `Context.trace_held`."""
 
 
@@ -76,7 +76,7 @@ class Context:
     def __init__(
         self,
         records: Records,
-        layer: Any,
+        layer: keras.Operation,
         path: str,
         call: Call | None = None,
         trace_held: TraceHeld | None = None,
@@ -93,13 +93,13 @@ class Context:
         """Return the arguments of the call by name, as far as given, with a `Tensor` for each of the graph's."""
         bound = inspect.signature(self.layer.call).bind_partial(*self._call.args, **self._call.kwargs)
 
-        def traced(value: Any) -> Any:
+        def traced(value: object) -> object:
             return self._call.traced(value) if isinstance(value, keras.KerasTensor) else value
 
         return {name: keras.tree.map_structure(traced, argument) for name, argument in bound.arguments.items()}
 
     def trace_held(
-        self, layer: Any, inputs: list[Tensor], outputs: list[Shape], repeats: int | None = 1
+        self, layer: keras.Operation, inputs: list[Tensor], outputs: list[Shape], repeats: int | None = 1
     ) -> list[Tensor]:
         """Trace the call of a layer that this layer holds.
 
@@ -113,7 +113,7 @@ class Context:
             raise LockedError("it calls another layer where that cannot be followed")
         return self._trace_held(layer, inputs, outputs, repeats)
 
-    def labels_on(self, layer: Any, variable: Any, axis: int) -> Labels | None:
+    def labels_on(self, layer: keras.Operation, variable: keras.Variable, axis: int) -> Labels | None:
         """Return what was said of an axis of a variable of a layer that this layer holds."""
         indices = {id(other): index for index, other in enumerate(variables_of(layer))}
         known = self._records.axes.get((id(layer), indices[id(variable)], axis % len(variable.shape)))
@@ -151,7 +151,7 @@ class Context:
         """Say that a tensor holds just these channels, so that one of them has to stay."""
         self._records.spans.append(labels)
 
-    def weight(self, variable: Any, axis: int, labels: Labels, role: Role) -> None:
+    def weight(self, variable: keras.Variable | None, axis: int, labels: Labels, role: Role) -> None:
         """Say which channels lie along an axis of a variable; `None` variables (no bias) are passed over."""
         if role not in get_args(Role):
             raise ValueError(f"{role!r} is no role of a weight axis; the roles are {', '.join(get_args(Role))}")
@@ -172,13 +172,13 @@ class Context:
         )
         self.tie(known.labels, labels)
 
-    def scale(self, variable: Any, labels: Labels, exponent: float) -> None:
+    def scale(self, variable: keras.Variable | None, labels: Labels, exponent: float) -> None:
         """Say that a variable makes up for how many of these channels are left; see `Scale`."""
         if variable is not None:
             index = self._index(variable)
             self._records.scales[id(self.layer), index] = Scale(self.layer, index, labels, exponent)
 
-    def same_for_all_channels(self, variable: Any) -> None:
+    def same_for_all_channels(self, variable: keras.Variable) -> None:
         """Say that no channels lie on any axis of a variable."""
         self.said.variables.add(self._index(variable))
 
@@ -233,7 +233,7 @@ class Context:
     def _positions(self) -> list[int]:
         return [position for position, _ in self._call.tensors]
 
-    def multiply(self, variable: Any, spatial: Sequence[int | None]) -> None:
+    def multiply(self, variable: keras.Variable, spatial: Sequence[int | None]) -> None:
         """Count multiply-accumulates: each entry of the variable is used at every spatial position."""
         sizes = [self._call.times, *spatial]
         positions = None if None in sizes else int(np.prod([size for size in sizes if size], dtype=np.int64))
@@ -247,7 +247,7 @@ class Context:
         self.along(tensor, axes[-1])
         return axes[-1]
 
-    def _index(self, variable: Any) -> int:
+    def _index(self, variable: keras.Variable) -> int:
         index = self.said.index_of.get(id(variable))
         if index is None:
             raise LockedError("its weights are quantised, adapted or not its own")
@@ -289,7 +289,7 @@ def spread(labels: Labels, axis: int, rank: int) -> Labels:
     return labels.reshape(shape)
 
 
-def channel_axis(layer: Any, rank: int) -> int:
+def channel_axis(layer: keras.Operation, rank: int) -> int:
     """Return the channel axis, without the batch axis, by the layer's data format."""
     data_format = getattr(layer, "data_format", "channels_last") or keras.config.image_data_format()
     return 0 if data_format == "channels_first" else rank - 1

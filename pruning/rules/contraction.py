@@ -30,7 +30,7 @@ class Constant:
 Operand = Tensor | Constant
 
 
-def einsum(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def einsum(context: Context, operation: arrays.Einsum, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Any sum of products, by its subscripts."""
     written, _, result = operation.subscripts.replace(" ", "").partition("->")
     if not result:
@@ -45,7 +45,7 @@ def einsum(context: Context, operation: Any, inputs: list[Tensor], outputs: list
     return _contract(context, list(zip(terms, operands, strict=True)), result.replace("...", dots))
 
 
-def matmul(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def matmul(context: Context, operation: arrays.Matmul, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """The last axis of the first with the last but one of the second; the axes before side by side."""
     first, second = _operands(context, inputs)
     ranks = _rank(first) - 2, _rank(second) - 2
@@ -56,7 +56,7 @@ def matmul(context: Context, operation: Any, inputs: list[Tensor], outputs: list
     return _contract(context, terms, before + "ij")
 
 
-def dot(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def dot(context: Context, operation: arrays.Dot, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """A tensor and a constant matrix or vector."""
     first, second = _operands(context, inputs)
     if not isinstance(second, Constant) or _rank(second) not in (1, 2):
@@ -66,7 +66,7 @@ def dot(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Sh
     return _contract(context, [(before + "k", first), ("k" + last, second)], before + last)
 
 
-def dot_layer(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def dot_layer(context: Context, layer: layers.Dot, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`keras.layers.Dot`: one axis of each of two tensors, sample by sample."""
     given = layer.axes if isinstance(layer.axes, list | tuple) else [layer.axes] * 2
     terms = []

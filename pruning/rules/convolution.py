@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 import numpy as np
 from keras import layers
 
+from pruning.keras_model.operations import BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableConv
 from pruning.rules.activation import require_channelwise
 from pruning.rules.context import Context, Rule, channel_axis, single, spatial, spread
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
-def convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def convolution(context: Context, layer: BaseConv, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Kernel `(*window, in_channels / groups, filters)`."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -37,7 +37,9 @@ def convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: lis
     return [spread(outgoing, axis, rank)]
 
 
-def transposed_convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def transposed_convolution(
+    context: Context, layer: BaseConvTranspose, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Kernel `(*window, filters, in_channels)`."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -49,7 +51,9 @@ def transposed_convolution(context: Context, layer: Any, inputs: list[Tensor], o
     return [spread(outgoing, axis, rank)]
 
 
-def depthwise_convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def depthwise_convolution(
+    context: Context, layer: BaseDepthwiseConv, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Kernel `(*window, in_channels, depth_multiplier)`; output `c * depth_multiplier + m` comes from input `c`."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -63,7 +67,9 @@ def depthwise_convolution(context: Context, layer: Any, inputs: list[Tensor], ou
     return [spread(outgoing, axis, rank)]
 
 
-def separable_convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def separable_convolution(
+    context: Context, layer: BaseSeparableConv, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """A depthwise kernel `(*window, in_channels, depth_multiplier)`, then a pointwise one."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -78,7 +84,14 @@ def separable_convolution(context: Context, layer: Any, inputs: list[Tensor], ou
     return [spread(outgoing, axis, rank)]
 
 
-def _produce(context: Context, layer: Any, kernel: Any, axis: int, outgoing: Labels, role: Role) -> None:
+def _produce(
+    context: Context,
+    layer: BaseConv | BaseConvTranspose | BaseSeparableConv,
+    kernel: keras.Variable,
+    axis: int,
+    outgoing: Labels,
+    role: Role,
+) -> None:
     context.weight(kernel, axis, outgoing, role)
     context.weight(layer.bias, 0, outgoing, "through")
     context.width("filters", outgoing)

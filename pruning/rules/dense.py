@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import layers
 
 from pruning.rules.activation import require_channelwise
@@ -12,7 +10,7 @@ from pruning.rules.quantised import measures_inputs, stored
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def dense(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def dense(context: Context, layer: layers.Dense, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Kernel `(in_channels, units)`, applied to the last axis."""
     tensor = single(inputs)
     rank = len(tensor.shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 from keras import layers
@@ -15,7 +14,9 @@ from pruning.rules.quantised import measures_inputs, stored
 from pruning.rules.records import Labels, Role, Shape, Tensor
 
 
-def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def einsum_dense(
+    context: Context, layer: layers.EinsumDense, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """The letters say what becomes of each axis.
 
     A letter of input and kernel alone is read, one of kernel and output alone is made, one of input and output
@@ -66,7 +67,9 @@ def einsum_dense(context: Context, layer: Any, inputs: list[Tensor], outputs: li
     return [labels]
 
 
-def _lie(context: Context, layer: Any, equation: Equation, letter: str, labels: Labels, role: Role) -> None:
+def _lie(
+    context: Context, layer: layers.EinsumDense, equation: Equation, letter: str, labels: Labels, role: Role
+) -> None:
     """Lay labels along a letter of kernel, bias and `output_shape`."""
     if letter in equation.kernel:
         context.weight(stored_kernel(layer), equation.kernel.index(letter), labels, role)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import layers
 
 from pruning.rules.context import Context, Rule, single, spread
@@ -11,7 +9,7 @@ from pruning.rules.quantised import stored
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def embedding(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def embedding(context: Context, layer: layers.Embedding, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Table `(input_dim, output_dim)`; the indices must stay what they are."""
     context.fix(single(inputs).labels, f"they are indices into {context.path}")
     outgoing = context.new("output_dim", layer.output_dim)

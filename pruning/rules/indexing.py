@@ -13,7 +13,7 @@ from pruning.rules.normalization import axes_of
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def get_item(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def get_item(context: Context, operation: arrays.GetItem, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`tensor[key]` with slices, numbers, `...` and new axes; slices of channels follow them."""
     tensor = single(inputs)
     name: str | int = 1 if 1 in context.arguments else "key"
@@ -52,7 +52,7 @@ def _chosen(context: Context, labels: Labels, entries: list[Any], place: int, na
     if by_number:
         context.fix(chosen, f"{context.path} takes it by its number")
 
-    def follow(value: Any, stays: list[np.ndarray]) -> Any:
+    def follow(value: object, stays: list[np.ndarray]) -> tuple[object, ...]:
         before, within = (int(np.count_nonzero(part)) for part in stays)
         changed = list(entries)
         changed[place] = before if by_number else slice(before, before + within)
@@ -63,7 +63,7 @@ def _chosen(context: Context, labels: Labels, entries: list[Any], place: int, na
     return chosen
 
 
-def _one_for_each_axis(key: Any, rank: int) -> list[Any]:
+def _one_for_each_axis(key: object, rank: int) -> list[Any]:
     """Return an entry for each axis of a tensor, and `None` for each new one.
 
     Raises:
@@ -80,7 +80,7 @@ def _one_for_each_axis(key: Any, rank: int) -> list[Any]:
     return entries[:at] + rest + entries[at + 1 :]
 
 
-def taken(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def taken(context: Context, operation: arrays.Take, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`take` with constant indices; where they choose channels, they follow them."""
     tensor = single(inputs)
     name: str | int = 1 if 1 in context.arguments else "indices"
@@ -101,7 +101,7 @@ def taken(context: Context, operation: Any, inputs: list[Tensor], outputs: list[
     if indices.ndim == 0:
         context.fix(np.atleast_1d(chosen), f"{context.path} takes it by its number")
 
-    def follow(value: Any, stays: list[np.ndarray]) -> Any:
+    def follow(value: object, stays: list[np.ndarray]) -> object:
         place = np.cumsum(stays[0]) - 1
         now = np.asarray(value) % len(stays[0])
         return place[now[stays[0][now]]] if now.ndim else int(place[now])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 import numpy as np
 from keras import layers
 
@@ -12,7 +11,7 @@ from pruning.rules.context import Context, Rule
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def merge(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def merge(context: Context, layer: keras.Operation, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Add, Subtract, Multiply, Average, Maximum, Minimum: channels at the same place live or die together."""
     rank = len(outputs[0])
     inputs = [_of_rank(tensor, rank) for tensor in inputs]

@@ -14,7 +14,12 @@ from pruning.rules.records import Labels, Shape, Tensor
 from pruning.rules.shape import reshaped
 
 
-def reordered(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def reordered(
+    context: Context,
+    operation: arrays.Transpose | arrays.Moveaxis | arrays.Swapaxes | arrays.Flip,
+    inputs: list[Tensor],
+    outputs: list[Shape],
+) -> list[Labels]:
     """Transpose, moveaxis, swapaxes, flip: NumPy does the same by the same attributes."""
     labels = single(inputs).labels[np.newaxis]
     if _moved(operation, np.zeros((2,) + (1,) * (labels.ndim - 1), dtype=np.int64)).shape[0] != 2:
@@ -32,7 +37,7 @@ def _moved(operation: Any, array: np.ndarray) -> np.ndarray:
     return moves[type(operation)]()
 
 
-def rolled(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def rolled(context: Context, operation: arrays.Roll, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Positions are shifted in a circle; where channels are, the shift would no longer fit."""
     tensor = single(inputs)
     if operation.axis is None or context.varying(tensor) in axes_of(operation.axis, len(tensor.shape)):
@@ -40,7 +45,7 @@ def rolled(context: Context, operation: Any, inputs: list[Tensor], outputs: list
     return [tensor.labels]
 
 
-def squeezed(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def squeezed(context: Context, operation: arrays.Squeeze, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Axes of size 1 go."""
     tensor = single(inputs)
     if operation.axis is None:
@@ -50,12 +55,16 @@ def squeezed(context: Context, operation: Any, inputs: list[Tensor], outputs: li
     return [np.squeeze(tensor.labels, axis=tuple(axes))]
 
 
-def expanded(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def expanded(
+    context: Context, operation: arrays.ExpandDims, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Axes of size 1 come in."""
     return [np.expand_dims(single(inputs).labels, axis=tuple(axes_of(operation.axis, len(outputs[0]))))]
 
 
-def reshape_operation(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def reshape_operation(
+    context: Context, operation: arrays.Reshape, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Row-major reshape; entries of `newshape` that count channels follow them."""
     labels = reshaped(context, single(inputs), outputs[0])
     for axis, size in enumerate(labels.shape):
@@ -64,7 +73,9 @@ def reshape_operation(context: Context, operation: Any, inputs: list[Tensor], ou
     return [labels]
 
 
-def broadcast_to(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def broadcast_to(
+    context: Context, operation: arrays.BroadcastTo, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Axes of size 1 are repeated; entries of `shape` that count channels follow them."""
     tensor = single(inputs)
     if len(tensor.shape) != len(outputs[0]):
@@ -75,7 +86,7 @@ def broadcast_to(context: Context, operation: Any, inputs: list[Tensor], outputs
     return [tensor.labels]
 
 
-def tiled(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def tiled(context: Context, operation: arrays.Tile, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Each axis several times over."""
     tensor = single(inputs)
     repeats = operation.repeats if isinstance(operation.repeats, list | tuple) else [operation.repeats]
@@ -88,7 +99,7 @@ def tiled(context: Context, operation: Any, inputs: list[Tensor], outputs: list[
     return [_each(tensor, axis, np.tile(context.along(tensor, axis), repeats[axis + 1]))]
 
 
-def repeated(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def repeated(context: Context, operation: arrays.Repeat, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Each entry along an axis several times."""
     tensor = single(inputs)
     if operation.axis is None:
@@ -101,7 +112,7 @@ def repeated(context: Context, operation: Any, inputs: list[Tensor], outputs: li
     return [_each(tensor, axis, np.repeat(context.along(tensor, axis), operation.repeats))]
 
 
-def padded(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def padded(context: Context, operation: arrays.Pad, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Constants beside the channels are channels that must stay."""
     tensor = single(inputs)
     widths = [tuple(width) for width in operation.pad_width]
@@ -116,7 +127,7 @@ def padded(context: Context, operation: Any, inputs: list[Tensor], outputs: list
     return [_each(tensor, axis, np.pad(context.along(tensor, axis), widths[axis + 1]))]
 
 
-def stacked(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def stacked(context: Context, operation: arrays.Stack, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Side by side along a new axis: channels at the same place live or die together."""
     for tensor in inputs[1:]:
         context.tie(inputs[0].labels, tensor.labels)
@@ -125,7 +136,9 @@ def stacked(context: Context, operation: Any, inputs: list[Tensor], outputs: lis
     return [np.expand_dims(np.broadcast_to(inputs[0].labels, shape), axis)]
 
 
-def split(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def split(
+    context: Context, operation: arrays.Split | arrays.ArraySplit, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Cut into parts along an axis; where channels lie on it, the places to cut at follow them."""
     tensor = single(inputs)
     axis = axes_of(operation.axis, len(tensor.shape))[0]
@@ -136,7 +149,7 @@ def split(context: Context, operation: Any, inputs: list[Tensor], outputs: list[
     for part in parts:
         context.span(part)
 
-    def places(value: Any, stays: list[np.ndarray]) -> Any:
+    def places(value: object, stays: list[np.ndarray]) -> object:
         counts = [int(np.count_nonzero(part)) for part in stays]
         even = isinstance(value, int) and len(set(counts)) == 1
         return value if even else tuple(int(place) for place in np.cumsum(counts)[:-1])
@@ -145,7 +158,7 @@ def split(context: Context, operation: Any, inputs: list[Tensor], outputs: list[
     return [_each(tensor, axis, part) for part in parts]
 
 
-def unstacked(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def unstacked(context: Context, operation: core.Unstack, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """One tensor for each place on an axis."""
     tensor = single(inputs)
     axis = axes_of(operation.axis, len(tensor.shape))[0]
@@ -154,7 +167,9 @@ def unstacked(context: Context, operation: Any, inputs: list[Tensor], outputs: l
     return [np.take(tensor.labels, 0, axis=axis)] * len(outputs)
 
 
-def depth_to_space(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def depth_to_space(
+    context: Context, operation: nn.DepthToSpace, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Channels of one pixel become those of a square of pixels, which live or die together."""
     tensor = single(inputs)
     rows = _of_each_pixel(context, operation, tensor).reshape(operation.block_size**2, -1)
@@ -162,14 +177,16 @@ def depth_to_space(context: Context, operation: Any, inputs: list[Tensor], outpu
     return [spread(rows[0], len(tensor.shape) - 1, len(tensor.shape))]
 
 
-def space_to_depth(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def space_to_depth(
+    context: Context, operation: nn.SpaceToDepth, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """The channels of a square of pixels become those of one."""
     tensor = single(inputs)
     labels = np.tile(_of_each_pixel(context, operation, tensor), operation.block_size**2)
     return [spread(labels, len(tensor.shape) - 1, len(tensor.shape))]
 
 
-def _of_each_pixel(context: Context, operation: Any, tensor: Tensor) -> Labels:
+def _of_each_pixel(context: Context, operation: nn.DepthToSpace | nn.SpaceToDepth, tensor: Tensor) -> Labels:
     if operation.data_format == "channels_first":
         raise LockedError("backends order the channels differently where they come first")
     return context.along(tensor, len(tensor.shape) - 1)

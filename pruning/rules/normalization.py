@@ -11,10 +11,12 @@ from keras import layers
 
 from pruning.keras_model.operations import LayerScale
 from pruning.rules.context import Context, LockedError, Rule, single, spread
-from pruning.rules.records import Labels, Shape, Tensor
+from pruning.rules.records import Follow, Labels, Shape, Tensor
 
 
-def batch_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def batch_normalization(
+    context: Context, layer: layers.BatchNormalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """gamma, beta, moving mean and moving variance, each of shape `(channels,)`.
 
     In inference each entry is scaled and shifted by itself, so that channels along another axis are free to go.
@@ -33,22 +35,30 @@ def batch_normalization(context: Context, layer: Any, inputs: list[Tensor], outp
     return [spread(labels, axis, rank)]
 
 
-def layer_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def layer_normalization(
+    context: Context, layer: layers.LayerNormalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """gamma and beta have the shape of the axes over which the statistics are taken."""
     return _across(context, layer, single(inputs), [layer.gamma, layer.beta])
 
 
-def rms_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def rms_normalization(
+    context: Context, layer: layers.RMSNormalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """scale has the shape of the axes over which the mean square is taken."""
     return _across(context, layer, single(inputs), [layer.scale])
 
 
-def unit_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def unit_normalization(
+    context: Context, layer: layers.UnitNormalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """No weights."""
     return _across(context, layer, single(inputs), [])
 
 
-def group_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def group_normalization(
+    context: Context, layer: layers.GroupNormalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Groups stay equal in width; where each channel is a group, the number of groups follows."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -65,7 +75,9 @@ def group_normalization(context: Context, layer: Any, inputs: list[Tensor], outp
     return [spread(labels, axis, rank)]
 
 
-def normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def normalization(
+    context: Context, layer: layers.Normalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Mean and variance have the shape of the kept axes; they are weights if adapted, else numbers in the config."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -83,7 +95,7 @@ def normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: l
     return [tensor.labels]
 
 
-def layer_scale(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def layer_scale(context: Context, layer: LayerScale, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """gamma of shape `(channels,)`, multiplied along the last axis."""
     tensor = single(inputs)
     labels = context.along(tensor, len(tensor.shape) - 1)
@@ -92,7 +104,7 @@ def layer_scale(context: Context, layer: Any, inputs: list[Tensor], outputs: lis
     return [tensor.labels]
 
 
-def axes_of(axis: Any, rank: int) -> list[int]:
+def axes_of(axis: int | list[int] | tuple[int, ...] | None, rank: int) -> list[int]:
     """Return axes without the batch axis, not negative, from ones that count it; `None` stands for all.
 
     Raises:
@@ -105,10 +117,10 @@ def axes_of(axis: Any, rank: int) -> list[int]:
     return axes
 
 
-def cut_along(axis: int) -> Any:
+def cut_along(axis: int) -> Follow:
     """Return what cuts an array along an axis to the channels that stay; an array or a tensor stays one."""
 
-    def cut(value: Any, stays: list[np.ndarray]) -> Any:
+    def cut(value: Any, stays: list[np.ndarray]) -> object:
         array = keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
         kept = np.compress(stays[0], keras.ops.convert_to_numpy(array), axis=axis)
         if keras.ops.is_tensor(value):
@@ -118,7 +130,12 @@ def cut_along(axis: int) -> Any:
     return cut
 
 
-def _across(context: Context, layer: Any, tensor: Tensor, variables: Sequence[Any]) -> list[Labels]:
+def _across(
+    context: Context,
+    layer: layers.LayerNormalization | layers.RMSNormalization | layers.UnitNormalization,
+    tensor: Tensor,
+    variables: Sequence[keras.Variable | None],
+) -> list[Labels]:
     axes = sorted(axes_of(layer.axis, len(tensor.shape)))
     axis = context.varying(tensor)
     if axis is not None and axis in axes:
@@ -128,7 +145,7 @@ def _across(context: Context, layer: Any, tensor: Tensor, variables: Sequence[An
     return [tensor.labels]
 
 
-def _lay(context: Context, variable: Any, axes: Sequence[int], tensor: Tensor) -> None:
+def _lay(context: Context, variable: keras.Variable | None, axes: Sequence[int], tensor: Tensor) -> None:
     """Say which channels lie along a variable that has the shape of these axes of a tensor."""
     axis = context.varying(tensor)
     if axis is not None and axis in axes:

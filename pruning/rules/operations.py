@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -14,7 +14,15 @@ from pruning.rules.normalization import axes_of, cut_along
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def arithmetic(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+class Along(Protocol):
+    """An operation along an axis, or several."""
+
+    axis: int | list[int] | tuple[int, ...] | None
+
+
+def arithmetic(
+    context: Context, operation: keras.Operation, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Entry by entry with broadcasting, between tensors of the graph and constants, which are cut with the channels."""
     if any(len(tensor.shape) != len(outputs[0]) for tensor in inputs):
         raise LockedError("it merges tensors of different rank")
@@ -46,12 +54,12 @@ def cut_constant(context: Context, key: str | int, value: Any, tensor: Tensor) -
         context.argument(key, cut_along(along), context.along(tensor, axis))
 
 
-def entrywise(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def entrywise(context: Context, operation: keras.Operation, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """A function of each entry by itself."""
     return [single(inputs).labels]
 
 
-def along_positions(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def along_positions(context: Context, operation: Along, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Any function along an axis on which no channels lie, that keeps the shape."""
     tensor = single(inputs)
     axes = range(len(tensor.shape)) if operation.axis is None else axes_of(operation.axis, len(tensor.shape))
@@ -60,7 +68,7 @@ def along_positions(context: Context, operation: Any, inputs: list[Tensor], outp
     return [tensor.labels]
 
 
-def across(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def across(context: Context, operation: Along, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """A function along an axis that keeps the shape: over the channels that are left where they lie on it."""
     tensor = single(inputs)
     axis = context.varying(tensor)
@@ -69,7 +77,7 @@ def across(context: Context, operation: Any, inputs: list[Tensor], outputs: list
     return [tensor.labels]
 
 
-def reduction(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def reduction(context: Context, operation: Along, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Over positions each channel by itself; over channels, those that are left."""
     tensor = single(inputs)
     if _reduces_channels(context, operation, tensor):
@@ -77,7 +85,9 @@ def reduction(context: Context, operation: Any, inputs: list[Tensor], outputs: l
     return _reduced(context, operation, tensor, outputs)
 
 
-def positional_reduction(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def positional_reduction(
+    context: Context, operation: Along | nn.Moments, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Over positions each channel by itself; over channels there is no reference for it."""
     tensor = single(inputs)
     if _reduces_channels(context, operation, tensor):
@@ -85,14 +95,14 @@ def positional_reduction(context: Context, operation: Any, inputs: list[Tensor],
     return _reduced(context, operation, tensor, outputs)
 
 
-def vector_norm(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def vector_norm(context: Context, operation: linalg.Norm, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Norms of vectors, to which a zero adds nothing; matrix norms only over positions."""
     if operation.ord in (None, 1, 2, np.inf) and operation.axis is not None and len(operation.axis) == 1:
         return reduction(context, operation, inputs, outputs)
     return positional_reduction(context, operation, inputs, outputs)
 
 
-def gated(context: Context, operation: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def gated(context: Context, operation: nn.Glu, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`glu`: one half of the channels, times the sigmoid of the other half."""
     tensor = single(inputs)
     axis = context.varying(tensor)
@@ -104,21 +114,21 @@ def gated(context: Context, operation: Any, inputs: list[Tensor], outputs: list[
     return [halves[0]]
 
 
-def _reduces_channels(context: Context, operation: Any, tensor: Tensor) -> bool:
+def _reduces_channels(context: Context, operation: Along | nn.Moments, tensor: Tensor) -> bool:
     axis = context.varying(tensor)
     return axis is not None and axis in reduced_axes(operation, len(tensor.shape))
 
 
-def reduced_axes(operation: Any, rank: int) -> list[int]:
+def reduced_axes(operation: Along | nn.Moments, rank: int) -> list[int]:
     """Return the axes that an operation reduces, without the batch axis.
 
     Raises:
         LockedError: The batch axis is among them.
     """
-    return axes_of(operation.axes if hasattr(operation, "axes") else operation.axis, rank)
+    return axes_of(operation.axes if isinstance(operation, nn.Moments) else operation.axis, rank)
 
 
-def _reduced(context: Context, operation: Any, tensor: Tensor, outputs: list[Shape]) -> list[Labels]:
+def _reduced(context: Context, operation: Along | nn.Moments, tensor: Tensor, outputs: list[Shape]) -> list[Labels]:
     axes = reduced_axes(operation, len(tensor.shape))
     axis = context.varying(tensor)
     rank = len(outputs[0])

@@ -6,9 +6,8 @@ pack several weights into a byte are not.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
+from keras import layers
 
 from pruning.rules.context import Context, LockedError
 
@@ -18,7 +17,7 @@ _FLOAT8 = (
 )  # fmt: skip
 
 
-def stored(context: Context, layer: Any, name: str) -> Any:
+def stored(context: Context, layer: layers.Dense | layers.EinsumDense | layers.Embedding, name: str) -> keras.Variable:
     """Return the variable that holds a layer's `kernel` or `embeddings`.
 
     Raises:
@@ -32,10 +31,11 @@ def stored(context: Context, layer: Any, name: str) -> Any:
     if mode == "float8":
         for each in _FLOAT8:
             context.same_for_all_channels(getattr(layer, each))
-    return getattr(layer, f"_{name}")
+    variable: keras.Variable = getattr(layer, f"_{name}")
+    return variable
 
 
-def measures_inputs(layer: Any) -> bool:
+def measures_inputs(layer: layers.Dense | layers.EinsumDense) -> bool:
     """Tell whether a layer quantises its inputs by the largest of all channels.
 
     Raises:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from pruning.keras_model.parts import VariableShape, variable_shapes
@@ -23,7 +24,7 @@ Role = Literal["out", "in", "through", "scale"]
 
 Shape = tuple[int | None, ...]
 
-Follow = Callable[[Any, list[np.ndarray]], Any]
+Follow = Callable[[Any, list[np.ndarray]], object]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Record:
         layer: The layer or operation.
     """
 
-    layer: Any
+    layer: keras.Operation
 
 
 @dataclass(frozen=True)
@@ -175,23 +176,23 @@ class Records:
     scales: dict[tuple[int, int], Scale] = field(default_factory=dict)
     spans: list[Labels] = field(default_factory=list)
     made: dict[int, dict[str, Labels]] = field(default_factory=dict)
-    layers: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    layers: dict[int, tuple[str, keras.Operation]] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     calls: dict[int, int] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     looks: list[Place] = field(default_factory=list)
     locked: dict[str, str] = field(default_factory=dict)
-    owners: dict[int, Any] = field(default_factory=dict)
+    owners: dict[int, keras.Operation] = field(default_factory=dict)
     num_labels: int = 1
     _variables: dict[int, list[VariableShape]] = field(default_factory=dict, init=False)
 
-    def counted(self, layer: Any) -> list[VariableShape]:
+    def counted(self, layer: keras.Operation) -> list[VariableShape]:
         """Return what is counted of a layer's own variables; Keras is asked once."""
         if id(layer) not in self._variables:
             self._variables[id(layer)] = variable_shapes(layer)
         return self._variables[id(layer)]
 
-    def after(self, stays: np.ndarray, copies: Mapping[int, Any]) -> Records:
+    def after(self, stays: np.ndarray, copies: Mapping[int, keras.Operation]) -> Records:
         """Return the records of the model that surgery made of this one.
 
         Tracing the new model instead could couple its channels in another way: a convolution with one channel left
@@ -206,7 +207,7 @@ class Records:
             kept: Labels = np.compress(stays[labels], labels)
             return kept
 
-        def moved(value: Any) -> Any:
+        def moved(value: object) -> Any:
             if isinstance(value, np.ndarray):
                 return left(value)
             if isinstance(value, tuple) and all(isinstance(part, np.ndarray) for part in value):
@@ -216,7 +217,7 @@ class Records:
             changes = {each.name: moved(getattr(value, each.name)) for each in fields(value)}
             return replace(value, **{**changes, "layer": copies[id(value.layer)]})
 
-        def table(value: Any) -> Any:
+        def table(value: object) -> Any:
             if isinstance(value, list):
                 return [moved(each) for each in value]
             if isinstance(value, dict) and all(isinstance(each, Record) for each in value.values()):

@@ -6,25 +6,32 @@ reads a unit is the layer behind and the recurrent kernel; zeroed in both, a uni
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import layers
 
+from pruning.keras_model.operations import ConvLSTM, ConvLSTMCell
 from pruning.rules.activation import require_channelwise
 from pruning.rules.context import Context, Rule, channel_axis, spatial, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
+Cell = layers.SimpleRNNCell | layers.GRUCell | layers.LSTMCell
 
-def recurrent(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+
+def recurrent(
+    context: Context, layer: layers.SimpleRNN | layers.GRU | layers.LSTM, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """`keras.layers.SimpleRNN`, `GRU` and `LSTM`, which make their cell themselves."""
     sequence, *states = inputs
     units = _units(context, layer.cell, "units", sequence, 1, [sequence.shape[0]], [sequence.shape[0]])
     return _outputs(context, layer, units, 0, states, outputs)
 
 
-def recurrent_convolution(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def recurrent_convolution(
+    context: Context, layer: ConvLSTM, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """`keras.layers.ConvLSTM1D` to `ConvLSTM3D`."""
     sequence, *states = inputs
     rank = len(sequence.shape) - 1
@@ -35,7 +42,7 @@ def recurrent_convolution(context: Context, layer: Any, inputs: list[Tensor], ou
     return _outputs(context, layer, filters, axis, states, outputs)
 
 
-def cell(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def cell(context: Context, layer: Cell, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`keras.layers.SimpleRNNCell`, `GRUCell` and `LSTMCell`: one step, called by `RNN` with its states."""
     features, *states = inputs
     units = _units(context, layer, "units", features, 0, [], [])
@@ -44,7 +51,9 @@ def cell(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape
     return [units] * len(outputs)
 
 
-def stacked_cells(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def stacked_cells(
+    context: Context, layer: layers.StackedRNNCells, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Cells one after the other, with their states in the same order."""
     features, *states = inputs
     made: list[Labels] = []
@@ -52,18 +61,18 @@ def stacked_cells(context: Context, layer: Any, inputs: list[Tensor], outputs: l
         sizes = keras.tree.flatten(part.state_size)
         given, states = states[: len(sizes)], states[len(sizes) :]
         features, *new_states = context.trace_held(
-            part, [features, *given], [(_output_size(part),), *((n,) for n in sizes)]
+            part, [features, *given], [(_output_size(part, sizes),), *((n,) for n in sizes)]
         )
         made.extend(tensor.labels for tensor in new_states)
     return [features.labels, *made]
 
 
-def rnn(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def rnn(context: Context, layer: layers.RNN, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """`keras.layers.RNN`: a cell, or several stacked, at each step of a sequence."""
     sequence, *states = inputs
     features = Tensor(context.along(sequence, len(sequence.shape) - 1), sequence.shape[1:])
     sizes = keras.tree.flatten(layer.cell.state_size)
-    shapes: list[Shape] = [(_output_size(layer.cell),), *((size,) for size in sizes)]
+    shapes: list[Shape] = [(_output_size(layer.cell, sizes),), *((size,) for size in sizes)]
     first, *made = context.trace_held(layer.cell, [features, *states], shapes, repeats=sequence.shape[0])
     for variable, state in zip(keras.tree.flatten(layer.states or []), made, strict=False):
         context.weight(variable, -1, context.along(state, 0), "through")
@@ -73,7 +82,7 @@ def rnn(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]
 
 def _units(
     context: Context,
-    layer: Any,
+    layer: Cell | ConvLSTMCell,
     key: str,
     tensor: Tensor,
     axis: int,
@@ -97,7 +106,7 @@ def _units(
 
 
 def _outputs(
-    context: Context, layer: Any, units: Labels, axis: int, given_states: list[Tensor], outputs: list[Shape]
+    context: Context, layer: layers.RNN, units: Labels, axis: int, given_states: list[Tensor], outputs: list[Shape]
 ) -> list[Labels]:
     """Lay the units along the outputs, which are the sequence or its last entry, then the states."""
     for variable in keras.tree.flatten(layer.states or []):
@@ -109,9 +118,9 @@ def _outputs(
     return [spread(units, axis, len(shape)) for axis, shape in zip(axes, outputs, strict=True)]
 
 
-def _output_size(cell: Any) -> int:
+def _output_size(cell: keras.Layer, state_sizes: Sequence[int]) -> int:
     size = getattr(cell, "output_size", None)
-    return int(keras.tree.flatten(cell.state_size)[0] if size is None else size)
+    return int(state_sizes[0] if size is None else size)
 
 
 ROWS: dict[type, Rule] = {

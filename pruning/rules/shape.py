@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from keras import layers
@@ -14,7 +13,7 @@ from pruning.rules.context import Context, LockedError, Rule, channel_axis, sing
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def flatten(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def flatten(context: Context, layer: layers.Flatten, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """All axes into one, channels last."""
     tensor = single(inputs)
     if layer.data_format == "channels_first" and len(tensor.shape) > 1:
@@ -22,7 +21,7 @@ def flatten(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     return [reshaped(context, tensor, outputs[0])]
 
 
-def reshape(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def reshape(context: Context, layer: layers.Reshape, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Row-major reshape; entries of `target_shape` that count channels follow them."""
     labels = reshaped(context, single(inputs), outputs[0])
     for axis, size in enumerate(labels.shape):
@@ -31,17 +30,21 @@ def reshape(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Sh
     return [labels]
 
 
-def permute(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def permute(context: Context, layer: layers.Permute, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
     """Axes in the order of `dims`, which counts from 1."""
     return [np.transpose(single(inputs).labels, [axis - 1 for axis in layer.dims])]
 
 
-def repeat_vector(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def repeat_vector(
+    context: Context, layer: layers.RepeatVector, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """`(features,)` to `(n, features)`."""
     return [single(inputs).labels[np.newaxis, :]]
 
 
-def concatenate(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def concatenate(
+    context: Context, layer: layers.Concatenate | arrays.Concatenate, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """One after the other along `axis`; channels along another axis live or die together."""
     rank = len(outputs[0])
     if layer.axis in (0, -rank - 1):

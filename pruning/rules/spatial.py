@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 from keras import layers
 
 from pruning.keras_model.operations import image, nn
@@ -11,7 +10,9 @@ from pruning.rules.context import Context, Rule, channel_axis, single, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def spatial_window(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def spatial_window(
+    context: Context, layer: keras.Operation, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Positions are pooled, padded, cut off or repeated; channels stay where they are."""
     tensor = single(inputs)
     rank = len(tensor.shape)
@@ -19,7 +20,9 @@ def spatial_window(context: Context, layer: Any, inputs: list[Tensor], outputs: 
     return [spread(context.along(tensor, axis), axis, rank)]
 
 
-def global_pooling(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def global_pooling(
+    context: Context, layer: keras.Operation, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """One value for each channel; `keepdims` keeps the spatial axes with size 1."""
     tensor = single(inputs)
     labels = context.along(tensor, channel_axis(layer, len(tensor.shape)))

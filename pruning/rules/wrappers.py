@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from keras import layers
 
@@ -11,7 +9,9 @@ from pruning.rules.context import Context, LockedError, Rule, single, spread
 from pruning.rules.records import Labels, Shape, Tensor
 
 
-def time_distributed(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def time_distributed(
+    context: Context, layer: layers.TimeDistributed, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """The wrapped layer on each entry of the first axis."""
     tensor = single(inputs)
     if tensor.labels.shape[0] > 1:
@@ -21,7 +21,9 @@ def time_distributed(context: Context, layer: Any, inputs: list[Tensor], outputs
     return [made[0].labels[np.newaxis]]
 
 
-def spectral_normalization(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def spectral_normalization(
+    context: Context, layer: layers.SpectralNormalization, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """The wrapped layer, whose kernel is normalised while training only.
 
     `vector_u`, shape `(1, n)`, lies along the kernel's last axis.
@@ -36,7 +38,9 @@ def spectral_normalization(context: Context, layer: Any, inputs: list[Tensor], o
     return [tensor.labels for tensor in made]
 
 
-def bidirectional(context: Context, layer: Any, inputs: list[Tensor], outputs: list[Shape]) -> list[Labels]:
+def bidirectional(
+    context: Context, layer: layers.Bidirectional, inputs: list[Tensor], outputs: list[Shape]
+) -> list[Labels]:
     """Two recurrent layers, one of them backwards in time; their outputs merged by `merge_mode`."""
     sequence, *states = inputs
     both = []

@@ -5,8 +5,9 @@ Each row puts a layer between one that makes channels and one that reads them, a
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import keras
 import numpy as np
@@ -156,3 +157,15 @@ def test_every_rule_has_a_row() -> None:
     models = [example(make, shape) for _, make, shape in FOLLOWED]
     rows = {type(layer) for model in models for layer in [*model.operations, *model._flatten_layers()]}
     assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding, layers.Masking}
+
+
+@pytest.mark.parametrize("kind", RULES, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_a_rule_is_for_the_class_that_it_says(kind: type) -> None:
+    """mypy checks its attributes against that class; a protocol names arguments of the constructor."""
+    _, said, *_ = get_type_hints(RULES[kind]).values()
+    assert any(
+        set(get_type_hints(each)) <= set(inspect.signature(kind).parameters)
+        if getattr(each, "_is_protocol", False)
+        else issubclass(kind, each)
+        for each in get_args(said) or [said]
+    )
