@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import keras
 import numpy as np
@@ -181,7 +180,7 @@ class ChannelGraph:
             axes_of.setdefault(id(axis.layer), []).append(axis)
         return axes_of
 
-    def axes_of(self, layer: Any) -> list[WeightAxis]:
+    def axes_of(self, layer: keras.Operation) -> list[WeightAxis]:
         """Return the labelled weight axes of one layer."""
         return self._axes_of.get(id(layer), [])
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from pruning.graph.trace import tensors_of
 from pruning.keras_model.graph import (
+    Functional,
+    Node,
     call_in_mode,
     call_nodes,
     fits,
@@ -19,9 +20,10 @@ from pruning.keras_model.graph import (
     standardize_inputs,
 )
 from pruning.keras_model.masks import mask_of, with_mask
+from pruning.keras_model.tensors import BackendTensor
 from pruning.rules.call import Call
 
-Watch = Callable[[int, dict[int, Any]], dict[int, Any]]
+Watch = Callable[[int, dict[int, BackendTensor]], dict[int, BackendTensor]]
 """`(index of the step, number → tensor for each that goes into it) -> those of them that others take the place of`."""
 
 
@@ -37,7 +39,7 @@ class ProgramStep:
         outputs: Numbers of the tensors that come out.
     """
 
-    node: Any
+    node: Node
     call: int
     arguments: dict[int, int]
     inputs: tuple[int, ...]
@@ -71,7 +73,7 @@ class Program:
         self._count += count
         return tuple(range(self._count - count, self._count))
 
-    def _walk(self, graph: Any, inputs: Sequence[int]) -> tuple[int, ...]:
+    def _walk(self, graph: Functional, inputs: Sequence[int]) -> tuple[int, ...]:
         known = {id(symbol): number for symbol, number in zip(graph.inputs, inputs, strict=True)}
         for node in call_nodes(graph):
             symbols = tensors_of(node.operation, Call(node.arguments.args, node.arguments.kwargs))
@@ -89,7 +91,7 @@ class Program:
             known.update((id(symbol), number) for symbol, number in zip(node.outputs, outputs, strict=True))
         return tuple(known[id(symbol)] for symbol in graph.outputs)
 
-    def _enter(self, node: Any, known: dict[int, int]) -> None:
+    def _enter(self, node: Node, known: dict[int, int]) -> None:
         """Note which masks go into a nested model: there they hang on the tensors and are no arguments."""
         given, mask = node.arguments.args[:1], node.arguments.kwargs.get("mask")
         if mask is not None and given:
@@ -98,18 +100,18 @@ class Program:
                 (known[id(symbol)], known[id(each)]) for symbol, each in pairs if each is not None
             )
 
-    def standardize(self, inputs: Sequence[Any]) -> list[Any]:
+    def standardize(self, inputs: object) -> list[BackendTensor]:
         """Return inputs of the model, in the order in which Keras flattens them, as its layers expect them."""
         return standardize_inputs(self.graph, pack_inputs(self.graph, keras.tree.flatten(inputs)))
 
     def run(
         self,
-        values: dict[int, Any],
+        values: dict[int, BackendTensor],
         wanted: Iterable[int],
         steps: Sequence[int] | None = None,
         watch: Watch | None = None,
         training: Collection[int] = (),
-    ) -> list[Any]:
+    ) -> list[BackendTensor]:
         """Run steps in inference mode.
 
         Args:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import keras
 import numpy as np
 
 from pruning.errors import ModelError
-from pruning.keras_model.graph import call_nodes, fits, functional_graph, producer, require_graph
+from pruning.keras_model.graph import Functional, Node, call_nodes, fits, functional_graph, producer, require_graph
 from pruning.keras_model.parts import weights_of
 from pruning.rules import RULES
 from pruning.rules.call import Call, is_array
@@ -38,11 +37,11 @@ def trace(model: keras.Model) -> Records:
     return records
 
 
-def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer: Call = _TOP) -> list[Tensor]:
+def _walk(records: Records, graph: Functional, inputs: list[Tensor], prefix: str, outer: Call = _TOP) -> list[Tensor]:
     known = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
     shapes = _Shapes(graph, [tensor.shape for tensor in inputs])
 
-    def traced(symbol: Any) -> Tensor:
+    def traced(symbol: keras.KerasTensor) -> Tensor:
         return known.get(id(symbol)) or _fixed(symbol)  # A tensor from outside the graph is a constant.
 
     for node in call_nodes(graph):
@@ -58,7 +57,7 @@ def _walk(records: Records, graph: Any, inputs: list[Tensor], prefix: str, outer
 
 
 def _call(
-    records: Records, operation: Any, inputs: list[Tensor], shapes: list[Shape], path: str, call: Call
+    records: Records, operation: keras.Operation, inputs: list[Tensor], shapes: list[Shape], path: str, call: Call
 ) -> list[Tensor]:
     inner = functional_graph(operation)
     if inner is not None and fits(inner, [len(tensor.shape) + 1 for tensor in inputs]):
@@ -75,7 +74,9 @@ def _call(
                 expected="weights shared only by calling the same layer twice",
             )
 
-    def trace_held(part: Any, inputs: list[Tensor], shapes: list[Shape], repeats: int | None) -> list[Tensor]:
+    def trace_held(
+        part: keras.Operation, inputs: list[Tensor], shapes: list[Shape], repeats: int | None
+    ) -> list[Tensor]:
         times = None if call.times is None or repeats is None else call.times * repeats
         return _call(records, part, inputs, shapes, f"{path}/{part.name}", Call(times=times, held=True))
 
@@ -89,7 +90,7 @@ def _call(
     return [Tensor(*pair, origin) for pair in zip(labels, shapes, strict=True)]
 
 
-def _path(records: Records, operation: Any, path: str) -> str:
+def _path(records: Records, operation: keras.Operation, path: str) -> str:
     """Return the path under which a layer is known; two layers that a wrapper holds may have one name."""
     if id(operation) not in records.layers:
         others = (f"{path}_{number}" for number in itertools.count(1))
@@ -99,7 +100,7 @@ def _path(records: Records, operation: Any, path: str) -> str:
     return records.layers[id(operation)][0]
 
 
-def _origin(operation: Any, number: int, inputs: list[Tensor], shapes: list[Shape]) -> Place | None:
+def _origin(operation: keras.Operation, number: int, inputs: list[Tensor], shapes: list[Shape]) -> Place | None:
     """Return where the values of a call's output were to be had before, if the call only rearranges them."""
     if len(inputs) != 1 or len(shapes) != 1:
         return None
@@ -117,7 +118,7 @@ def _origin(operation: Any, number: int, inputs: list[Tensor], shapes: list[Shap
 class _Shapes:
     """Shapes of all tensors of a graph; anew where the graph is called with sizes that it was not built for."""
 
-    def __init__(self, graph: Any, inputs: list[Shape]) -> None:
+    def __init__(self, graph: Functional, inputs: list[Shape]) -> None:
         self._specs: dict[int, keras.KerasTensor] = {}
         self._anew = any(tuple(symbol.shape[1:]) != shape for symbol, shape in zip(graph.inputs, inputs, strict=True))
         if self._anew:
@@ -126,7 +127,7 @@ class _Shapes:
                 for symbol, shape in zip(graph.inputs, inputs, strict=True)
             }
 
-    def of(self, node: Any) -> list[Shape]:
+    def of(self, node: Node) -> list[Shape]:
         """Return the shapes of a call's outputs; calls have to be asked for in order."""
         symbols = node.outputs
         if self._anew:
@@ -136,7 +137,7 @@ class _Shapes:
         return [tuple(symbol.shape[1:]) for symbol in symbols]
 
 
-def tensors_of(operation: Any, call: Call) -> list[Any]:
+def tensors_of(operation: keras.Operation, call: Call) -> list[keras.KerasTensor]:
     """Return the tensors of a call in the order in which the called layer takes them."""
     inner = functional_graph(operation)
     first = call.args[0] if call.args else None
@@ -147,7 +148,7 @@ def tensors_of(operation: Any, call: Call) -> list[Any]:
     return [tensor for _, tensor in call.tensors]
 
 
-def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> None:
+def _enter(records: Records, inner: Functional, inputs: list[Tensor], prefix: str) -> None:
     """Let the input shapes that a nested model was built for follow the channels that it is called with."""
     for symbol, tensor in zip(inner.inputs, inputs, strict=True):
         layer = producer(symbol)
@@ -157,7 +158,9 @@ def _enter(records: Records, inner: Any, inputs: list[Tensor], prefix: str) -> N
                 context.width("batch_shape", context.along(tensor, axis), index=axis + 1)
 
 
-def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Shape], call: Call) -> list[Labels]:
+def _ask(
+    context: Context, operation: keras.Operation, inputs: list[Tensor], shapes: list[Shape], call: Call
+) -> list[Labels]:
     rule = RULES.get(type(operation))
     try:
         if rule is None:
@@ -174,7 +177,7 @@ def _ask(context: Context, operation: Any, inputs: list[Tensor], shapes: list[Sh
     return labels
 
 
-def _require_all_known(said: Said, layer: Any, call: Call) -> None:
+def _require_all_known(said: Said, layer: keras.Operation, call: Call) -> None:
     """Check that a rule spoke of every weight of the layer, and of every argument that is an array.
 
     Raises:
@@ -187,7 +190,7 @@ def _require_all_known(said: Said, layer: Any, call: Call) -> None:
         raise LockedError("one of its arguments is a constant array, which would have to be cut with the channels")
 
 
-def _write_places(records: Records, layer: Any, call: int, said: Said, inputs: list[Tensor]) -> None:
+def _write_places(records: Records, layer: keras.Operation, call: int, said: Said, inputs: list[Tensor]) -> None:
     """Write down where a call reads channels: along which axes of its inputs, if its weights read any.
 
     Where it looks at all channels at once goes into a list of its own.
@@ -200,7 +203,7 @@ def _write_places(records: Records, layer: Any, call: int, said: Said, inputs: l
                 records.places.append(Place(layer, call, position, axis, labels, tensor.origin))
 
 
-def _check_labels(context: Context, labels: Any, shapes: list[Shape]) -> None:
+def _check_labels(context: Context, labels: object, shapes: list[Shape]) -> None:
     """Check what a rule returned.
 
     Raises:
@@ -217,13 +220,13 @@ def _check_labels(context: Context, labels: Any, shapes: list[Shape]) -> None:
         )
 
 
-def _lies(labels: Any, shape: Shape) -> bool:
+def _lies(labels: object, shape: Shape) -> bool:
     sizes = getattr(labels, "shape", None)
     if sizes is None or len(sizes) != len(shape):
         return False
     return sizes == shape or all(size in (1, known) for size, known in zip(sizes, shape, strict=True))
 
 
-def _fixed(symbol: Any) -> Tensor:
+def _fixed(symbol: keras.KerasTensor) -> Tensor:
     shape = tuple(symbol.shape[1:])
     return Tensor(np.zeros((1,) * len(shape), dtype=np.int64), shape)
