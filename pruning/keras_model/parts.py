@@ -98,8 +98,8 @@ def _own(layer: keras.Operation, variables: Iterable[keras.Variable]) -> list[ke
 
 
 def assemble(
-    wrapper: keras.Layer, config: dict[str, Any], copy_of: Callable[[keras.Layer], keras.Layer]
-) -> tuple[keras.Layer, dict[int, keras.Layer]]:
+    wrapper: keras.Operation, config: dict[str, Any], copy_of: Callable[[keras.Layer], keras.Layer]
+) -> tuple[keras.Operation, dict[int, keras.Layer]]:
     """Make a wrapper anew around copies of the layers that it holds.
 
     Returns:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -13,7 +13,10 @@ from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, Keep
 from pruning.keras_model.configs import Config
 from pruning.plan import PruningPlan
+from pruning.rules.records import Record
 from pruning.surgery.rebuild import compile_like, rebuild
+
+R = TypeVar("R", bound=Record)
 
 
 def apply_plan(model: keras.Model, plan: PruningPlan) -> keras.Model:
@@ -64,11 +67,10 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
     Returns:
         The channel graph of the new model, with the same channel groups as far as they stay.
     """
-    widths, settings, arguments = (
-        _by_layer(table) for table in (graph.records.widths, graph.records.settings, graph.records.arguments)
-    )
+    widths, settings = _by_layer(graph.records.widths.values()), _by_layer(graph.records.settings.values())
+    arguments, scales = _by_layer(graph.records.arguments.values()), _by_layer(graph.records.scales.values())
 
-    def edit(layer: Any, config: Config) -> Config:
+    def edit(layer: keras.Operation, config: Config) -> Config:
         for width in widths.get(id(layer), ()):
             count = int(np.count_nonzero(stays[width.labels]))
             if width.index is None:
@@ -78,28 +80,27 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
                 entries[width.index] = count
                 config[width.key] = tuple(entries)
         for setting in settings.get(id(layer), ()):
-            config[setting.key] = setting.value(config[setting.key], [stays[part] for part in setting.parts])
+            key = str(setting.key)
+            config[key] = setting.value(config[key], [stays[part] for part in setting.parts])
         if any(not stays[axis.labels].all() for axis in graph.axes_of(layer)):
             return {key: _of_any_shape(value) for key, value in config.items()}
         return config
 
-    scales = _by_layer(graph.records.scales)
-
-    def scale(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+    def scale(layer: keras.Operation, values: list[np.ndarray]) -> list[np.ndarray]:
         for each in scales.get(id(layer), ()):
             if not stays[each.labels].all():
                 values[each.variable_index] = each.scaled(values[each.variable_index], stays)
         return values
 
-    def cut(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+    def cut(layer: keras.Operation, values: list[np.ndarray]) -> list[np.ndarray]:
         for axis in graph.axes_of(layer):
             kept = stays[axis.labels]
             if not kept.all():
                 values[axis.variable_index] = np.compress(kept, values[axis.variable_index], axis=axis.axis)
         return values
 
-    def call(operation: Any, args: tuple[Any, ...], kwargs: Config) -> tuple[tuple[Any, ...], Config]:
-        changed: dict[Any, Any] = dict(enumerate(args)) | kwargs
+    def call(operation: keras.Operation, args: tuple[object, ...], kwargs: Config) -> tuple[tuple[object, ...], Config]:
+        changed: dict[str | int, object] = dict(enumerate(args)) | kwargs
         for argument in arguments.get(id(operation), ()):
             changed[argument.key] = argument.value(changed[argument.key], [stays[part] for part in argument.parts])
         return tuple(changed[position] for position in range(len(args))), {name: changed[name] for name in kwargs}
@@ -109,14 +110,14 @@ def prune_channels(graph: ChannelGraph, stays: np.ndarray) -> ChannelGraph:
     return ChannelGraph(rebuilt.model, graph.records.after(stays, rebuilt.copies))
 
 
-def _by_layer(table: Mapping[Any, Any]) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {}
-    for record in table.values():
+def _by_layer(records: Iterable[R]) -> dict[int, list[R]]:
+    found: dict[int, list[R]] = {}
+    for record in records:
         found.setdefault(id(record.layer), []).append(record)
     return found
 
 
-def _of_any_shape(value: Any) -> Any:
+def _of_any_shape(value: object) -> object:
     """Replace an initializer that holds an array: it would not fit the cut weights when the file is loaded."""
     if isinstance(value, keras.initializers.Constant) and np.ndim(value.value) > 0:
         return keras.initializers.Zeros()

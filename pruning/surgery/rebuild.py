@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
@@ -18,12 +18,15 @@ from pruning.keras_model.optimizer_state import Pairs, Values, carry_exclusions,
 from pruning.keras_model.parts import PARTS, assemble, layers_inside, variables_of
 from pruning.keras_model.weights import initialize_with, read_weights
 
-Edit = Callable[[Any, Config], Config]
+Edit = Callable[[keras.Operation, Config], Config]
 """`(layer, config) -> config` of its copy; functions, initializers and the like are in it as objects."""
-Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+Arguments = Callable[[keras.Operation, tuple[object, ...], Config], tuple[tuple[object, ...], Config]]
 """`(operation, args, kwargs) -> (args, kwargs)` with which its copy is called."""
-Change = Callable[[Any, list[np.ndarray]], list[np.ndarray]]
+Change = Callable[[keras.Operation, list[np.ndarray]], list[np.ndarray]]
 """`(layer, values) -> values` of the copy's variables, in the order of `variables_of(layer)`."""
+
+L = TypeVar("L", bound=keras.Operation)
+M = TypeVar("M", bound=keras.Model)
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Rebuilt:
     """
 
     model: keras.Model
-    copies: dict[int, Any]
-    leaves: tuple[tuple[Any, Any], ...]
+    copies: dict[int, keras.Operation]
+    leaves: tuple[tuple[keras.Operation, keras.Operation], ...]
 
     @property
     def variables(self) -> Pairs:
@@ -57,12 +60,14 @@ def copy_model(model: keras.Model) -> keras.Model:
     return rebuilt.model
 
 
-def unchanged(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+def unchanged(layer: keras.Operation, values: list[np.ndarray]) -> list[np.ndarray]:
     """Return the values as they are: the `Change` of a copy."""
     return values
 
 
-def _as_called(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+def _as_called(
+    operation: keras.Operation, args: tuple[object, ...], kwargs: Config
+) -> tuple[tuple[object, ...], Config]:
     return args, kwargs
 
 
@@ -98,33 +103,33 @@ class _Copies:
     def __init__(self, edit: Edit, arguments: Arguments) -> None:
         self._edit = edit
         self._arguments = arguments
-        self._originals: dict[int, Any] = {}
-        self.by_id: dict[int, Any] = {}
+        self._originals: dict[int, keras.Operation] = {}
+        self.by_id: dict[int, keras.Operation] = {}
 
-    def of(self, operation: Any) -> Any:
+    def of(self, operation: L) -> L:
         """Return the copy of a layer, an operation or a model."""
         if id(operation) not in self.by_id:
             copy = self._make(operation)
             self.by_id[id(operation)] = copy
             self._originals[id(operation)] = operation
-        return self.by_id[id(operation)]
+        return cast(L, self.by_id[id(operation)])
 
-    def _call_of(self, operation: Any) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
+    def _call_of(self, operation: keras.Operation) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
             args, kwargs = self._arguments(operation, args, kwargs)
             return self.of(operation)(*args, **kwargs)
 
         return call
 
-    def pairs(self) -> list[tuple[Any, Any]]:
+    def pairs(self) -> list[tuple[keras.Operation, keras.Operation]]:
         """Return original and copy of each, in the order in which they were made: a model after its layers."""
         return [(self._originals[key], copy) for key, copy in self.by_id.items()]
 
-    def leaves(self) -> list[tuple[Any, Any]]:
+    def leaves(self) -> list[tuple[keras.Operation, keras.Operation]]:
         """Return the pairs that are no models."""
         return [(original, copy) for original, copy in self.pairs() if functional_graph(original) is None]
 
-    def values(self, change: Change) -> Iterator[tuple[Any, np.ndarray]]:
+    def values(self, change: Change) -> Iterator[tuple[keras.Variable, np.ndarray]]:
         """Yield each variable of the copies with the value that it gets."""
         for original, copy in self.leaves():
             variables = _counterparts(original, copy)
@@ -136,7 +141,11 @@ class _Copies:
     def restore_flags(self) -> None:
         """Set `trainable` from the outside in, because a model's flag sets those of all its layers; then states."""
         for original, copy in reversed(self.pairs()):
-            if isinstance(original, keras.Layer) and copy.trainable != original.trainable:
+            if (
+                isinstance(original, keras.Layer)
+                and isinstance(copy, keras.Layer)
+                and copy.trainable != original.trainable
+            ):
                 copy.trainable = original.trainable
         for original, copy in self.leaves():
             for variable, variable_copy in zip(variables_of(original), _counterparts(original, copy), strict=True):
@@ -148,7 +157,7 @@ class _Copies:
             if hasattr(original, "save_assets"):
                 _copy_assets(original, copy)
 
-    def _make(self, operation: Any) -> Any:
+    def _make(self, operation: keras.Operation) -> keras.Operation:
         graph = functional_graph(operation)
         if graph is None:
             config = self._edit(operation, config_of(operation))
@@ -156,11 +165,11 @@ class _Copies:
         if isinstance(operation, keras.Sequential):
             layers = [self.of(layer) for layer in sequence(operation)]
             return _construct(operation, layers, name=operation.name)
-        inputs = keras.tree.map_structure(lambda tensor: self.of(producer(tensor)).output, structures(operation)[0])
-        outputs = run_graph(operation, inputs, self._call_of)
-        return _construct(operation, inputs, outputs, name=operation.name)
+        inputs = keras.tree.map_structure(lambda tensor: self.of(producer(tensor)).output, structures(graph)[0])
+        outputs = run_graph(graph, inputs, self._call_of)
+        return _construct(graph, inputs, outputs, name=operation.name)
 
-    def _assembled(self, wrapper: Any, config: Config) -> Any:
+    def _assembled(self, wrapper: keras.Operation, config: Config) -> keras.Operation:
         copy, held = assemble(wrapper, config, self.of)
         self.by_id.update(held)
         return copy
@@ -176,14 +185,14 @@ def _copy_assets(original: Any, copy: Any) -> None:
             raise cannot_make(original, error) from error
 
 
-def _construct(model: Any, *arguments: Any, name: str) -> Any:
+def _construct(model: M, *arguments: object, name: str) -> M:
     try:
         return type(model)(*arguments, name=name)
     except TypeError as error:
         raise cannot_make(model, error) from error
 
 
-def _counterparts(original: Any, copy: Any) -> list[Any]:
+def _counterparts(original: keras.Operation, copy: keras.Operation) -> list[keras.Variable]:
     """Return the copy's variables in the order of the original's, which another past may have given another order.
 
     Quantising a layer puts variables behind those that it has; one that is made quantised has them in front.
@@ -195,8 +204,9 @@ def _counterparts(original: Any, copy: Any) -> list[Any]:
     return [by_name[name] for name in names] if unique else variables
 
 
-def _other_variables(layer: Any) -> str:
-    if any(getattr(held, "quantization_mode", None) for held in layers_inside(layer)):
+def _other_variables(layer: keras.Operation) -> str:
+    held = layers_inside(layer) if isinstance(layer, keras.Layer) else []
+    if any(getattr(each, "quantization_mode", None) for each in held):
         return "Keras cannot make a layer anew whose inner layers are quantised: prune first, then quantise"
     return "its copy has other variables"
 
