@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
+import keras
 import numpy as np
 
 from pruning.graph.groups import ChannelGraph
@@ -130,7 +130,7 @@ class _Tables:
             for variable, (axes, rest) in zip(variables_of(layer), self._terms[id(layer)], strict=True)
         )
 
-    def _terms_of(self, layer: Any) -> list[Term]:
+    def _terms_of(self, layer: keras.Operation) -> list[Term]:
         shapes = [variable.shape for variable in self._graph.records.counted(layer)]
         labelled: list[dict[int, int]] = [{} for _ in shapes]
         for axis in self._graph.axes_of(layer):
@@ -154,7 +154,7 @@ class _Tables:
         return sizes
 
 
-def _item_bytes(dtype: Any) -> int:
+def _item_bytes(dtype: object) -> int:
     """Return the bytes of one entry from the number of bits in a name such as `bfloat16`."""
     bits = re.search(r"\d+", str(dtype))
     return 1 if bits is None else max(1, int(bits.group()) // 8)

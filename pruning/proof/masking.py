@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +27,7 @@ class Mask:
             booleans that broadcast to it: which of its entries are there.
     """
 
-    weights: dict[int, tuple[Any, np.ndarray]] = field(default_factory=dict)
+    weights: dict[int, tuple[keras.Variable, np.ndarray]] = field(default_factory=dict)
     present: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
 
     @classmethod
@@ -39,7 +38,7 @@ class Mask:
         pruned model holds multiplied by a factor is taken as its type can hold it then: a softmax makes much of
         that rounding, which is no mistake.
         """
-        weights: dict[int, tuple[Any, np.ndarray]] = {}
+        weights: dict[int, tuple[keras.Variable, np.ndarray]] = {}
         for axis in graph.axes("in"):
             kept = stays[axis.labels]
             if not kept.all():
@@ -66,14 +65,14 @@ def _laid(kept: np.ndarray, axis: int, rank: int) -> np.ndarray:
     return kept.reshape(shape)
 
 
-def run(model: keras.Model, mask: Mask, inputs: Any) -> list[np.ndarray]:
+def run(model: keras.Model, mask: Mask, inputs: object) -> list[np.ndarray]:
     """Return all outputs in inference mode of a model, which is not changed, with some channels masked."""
     with keras.StatelessScope(state_mapping=list(mask.weights.values())):
         outputs = _run_masked(model, mask, inputs) if mask.present else model(inputs, training=False)
     return flat_arrays(outputs)
 
 
-def _run_masked(model: keras.Model, mask: Mask, inputs: Any, steps: Any = None) -> Any:
+def _run_masked(model: keras.Model, mask: Mask, inputs: object, steps: object = None) -> object:
     """Run a model; `steps` are Keras's own masks on its inputs, in their structure, if it is nested in another."""
     graph = require_graph(model)
     tensors = standardize_inputs(graph, inputs)
@@ -81,19 +80,18 @@ def _run_masked(model: keras.Model, mask: Mask, inputs: Any, steps: Any = None) 
         for tensor, each in zip(tensors, keras.tree.flatten(steps), strict=True):
             with_mask(tensor, each)
 
-    def nested(inner: Any) -> Callable[..., Any]:
-        def call(inputs: Any, *_: Any, **kwargs: Any) -> Any:
+    def nested(inner: keras.Model) -> Callable[..., object]:
+        def call(inputs: object, *_: object, **kwargs: object) -> object:
             steps = kwargs.get("mask")
             steps = keras.tree.map_structure(mask_of, inputs) if steps is None else steps
             return _run_masked(inner, mask, inputs, steps)
 
         return call
 
-    def masked(operation: Any) -> Callable[..., Any]:
+    def masked(operation: keras.Operation) -> Callable[..., object]:
         if id(operation) in mask.present:
             return lambda *args, **kwargs: left_out(operation, args, kwargs, mask.present[id(operation)])
-        if functional_graph(operation) is not None:
-            return nested(operation)
-        return call_in_mode(operation, training=False)
+        inner = functional_graph(operation)
+        return call_in_mode(operation, training=False) if inner is None else nested(inner)
 
     return run_graph(graph, tensors, masked)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from pruning.errors import VerificationError
-from pruning.keras_model.graph import pack_inputs, require_graph
+from pruning.keras_model.graph import Functional, pack_inputs, require_graph
 from pruning.keras_model.parts import layers_inside
 
 _KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
@@ -22,7 +22,7 @@ _KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] 
 _UNKNOWN_SIZES = (32, 64, 128, 224)
 
 
-def flat_arrays(outputs: Any) -> list[np.ndarray]:
+def flat_arrays(outputs: object) -> list[np.ndarray]:
     """Return all tensors of a structure as float64."""
     return [np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64) for tensor in keras.tree.flatten(outputs)]
 
@@ -95,7 +95,7 @@ def random_inputs(model: keras.Model, kind: str, *, num_samples: int, seed: int)
     return pack_inputs(graph, arrays)
 
 
-def _usable_size(graph: Any) -> int:
+def _usable_size(graph: Functional) -> int:
     """Return the first size for axes of unknown size with which the shapes of the whole graph work out."""
     for size in _UNKNOWN_SIZES[:-1]:
         shapes = [(1, *_filled(tensor, size)) for tensor in graph.inputs]
@@ -107,7 +107,7 @@ def _usable_size(graph: Any) -> int:
     return _UNKNOWN_SIZES[-1]
 
 
-def _filled(tensor: Any, size: int) -> list[int]:
+def _filled(tensor: keras.KerasTensor, size: int) -> list[int]:
     return [size if known is None else known for known in tensor.shape[1:]]
 
 
@@ -119,7 +119,7 @@ def _words(model: keras.Model) -> list[str]:
 
 
 def _random(
-    generator: np.random.Generator, tensor: Any, kind: str, words: list[str], shape: tuple[int, ...]
+    generator: np.random.Generator, tensor: keras.KerasTensor, kind: str, words: list[str], shape: tuple[int, ...]
 ) -> np.ndarray:
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if dtype == "string":

@@ -8,8 +8,8 @@ broadcast to it. What it gives for channels that are left out is never read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -18,12 +18,27 @@ from keras import layers
 from pruning.keras_model.graph import takes_mask
 from pruning.keras_model.masks import mask_of, with_mask
 from pruning.keras_model.operations import arrays, nn, sums
+from pruning.keras_model.tensors import BackendTensor
 
-Present = Any
-Reference = Callable[[Any, Sequence[Any], Sequence[Present]], np.ndarray]
+Softmax = layers.Softmax | nn.Softmax | nn.LogSoftmax
+
+Values = Sequence[np.ndarray]
+"""Arguments of an operation, flattened; those that are no tensors are as they were."""
+Present = Sequence[np.ndarray | bool]
+"""For each of them which of its entries are there: `True`, or booleans that broadcast to it."""
+Reference = Callable[[Any, Values, Present], np.ndarray]
 
 
-def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], present: dict[int, np.ndarray]) -> Any:
+class Reduction(Protocol):
+    """An operation that makes one entry of many."""
+
+    axis: int | list[int] | tuple[int, ...] | None
+    keepdims: bool
+
+
+def left_out(
+    operation: keras.Operation, args: Sequence[object], kwargs: Mapping[str, Any], present: Mapping[int, np.ndarray]
+) -> object:
     """Call an operation with some channels of its inputs left out.
 
     Operations that have no row in `REFERENCES` add up products, so that a channel of zeros does not count. Masks
@@ -48,7 +63,7 @@ def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], presen
         return operation(*args, **kwargs)
     first = flat[0]
     mask = mask_of(first) if kwargs.get("mask") is None else kwargs["mask"]
-    counted: list[Present] = [present.get(position, True) for position in range(len(flat))]
+    counted: list[np.ndarray | bool] = [present.get(position, True) for position in range(len(flat))]
     if mask is not None and takes_mask(operation):
         counted[0] = np.logical_and(counted[0], _array(mask) > 0.5)
     values = [
@@ -56,22 +71,22 @@ def left_out(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], presen
     ]
     dtype = getattr(operation, "compute_dtype", None) or keras.backend.standardize_dtype(first.dtype)
     result = keras.ops.convert_to_tensor(reference(operation, values, counted), dtype=dtype)
-    if getattr(operation, "supports_masking", False):
+    if isinstance(operation, keras.Layer) and operation.supports_masking:
         return with_mask(result, operation.compute_mask(first, mask))
     return result
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _array(tensor: BackendTensor | keras.Variable) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor), dtype="float64")
 
 
-def _axes(axis: Any, rank: int) -> tuple[int, ...]:
+def _axes(axis: int | list[int] | tuple[int, ...] | None, rank: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(rank))
     return tuple(sorted(one % rank for one in (axis if isinstance(axis, list | tuple) else [axis])))
 
 
-def _laid(weight: Any, axes: Sequence[int], rank: int) -> np.ndarray:
+def _laid(weight: keras.Variable, axes: Sequence[int], rank: int) -> np.ndarray:
     """Return a weight whose axes lie along these axes of a tensor, broadcastable to it."""
     value = _array(weight)
     shape = [1] * rank
@@ -80,7 +95,7 @@ def _laid(weight: Any, axes: Sequence[int], rank: int) -> np.ndarray:
     return value.reshape(shape)
 
 
-def _layer_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _layer_normalization(layer: layers.LayerNormalization, inputs: Values, present: Present) -> np.ndarray:
     """Ba et al. 2016, arXiv:1607.06450, section 3: over the channels that are there."""
     x = inputs[0]
     axes = _axes(layer.axis, x.ndim)
@@ -95,7 +110,7 @@ def _layer_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Pr
     return result
 
 
-def _group_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _group_normalization(layer: layers.GroupNormalization, inputs: Values, present: Present) -> np.ndarray:
     """Wu & He 2018, arXiv:1803.08494, section 3.1: over all positions and a group's channels that are there."""
     x = inputs[0]
     axis = layer.axis % x.ndim
@@ -115,7 +130,7 @@ def _group_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Pr
     return result
 
 
-def _rms_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _rms_normalization(layer: layers.RMSNormalization, inputs: Values, present: Present) -> np.ndarray:
     """Zhang & Sennrich 2019, arXiv:1910.07467, equation 4: over the channels that are there."""
     x = inputs[0]
     axes = _axes(layer.axis, x.ndim)
@@ -123,24 +138,24 @@ def _rms_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Pres
     return np.asarray(x / np.sqrt(square + layer.epsilon) * _laid(layer.scale, axes, x.ndim))
 
 
-def _unit_normalization(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _unit_normalization(layer: layers.UnitNormalization, inputs: Values, present: Present) -> np.ndarray:
     """Length 1 over the channels that are there."""
     x = inputs[0]
     square = np.sum(x**2, axis=_axes(layer.axis, x.ndim), keepdims=True, where=present[0])
     return np.asarray(x / np.sqrt(np.maximum(square, 1e-24)))
 
 
-def _softmax(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _softmax(operation: Softmax, inputs: Values, present: Present) -> np.ndarray:
     with np.errstate(over="ignore"):  # As in `_log_sum`.
         shares = np.exp(_log_softmax(operation, inputs, present))
     return np.where(present[0], shares, 0.0)
 
 
-def _log_softmax(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _log_softmax(operation: Softmax, inputs: Values, present: Present) -> np.ndarray:
     return np.asarray(inputs[0] - _log_sum(inputs[0], _axes(operation.axis, inputs[0].ndim), present[0], keepdims=True))
 
 
-def _log_sum(x: np.ndarray, axes: tuple[int, ...], there: Present, keepdims: bool) -> np.ndarray:
+def _log_sum(x: np.ndarray, axes: tuple[int, ...], there: np.ndarray | bool, keepdims: bool) -> np.ndarray:
     top = np.max(x, axis=axes, keepdims=True, where=there, initial=-np.inf)
     # Only a channel that is left out may lie above the largest one; where all are masked, none is there.
     with np.errstate(over="ignore", divide="ignore"):
@@ -148,7 +163,7 @@ def _log_sum(x: np.ndarray, axes: tuple[int, ...], there: Present, keepdims: boo
     return np.asarray(total if keepdims else np.squeeze(total, axis=axes))
 
 
-def _activation(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _activation(layer: layers.Activation, inputs: Values, present: Present) -> np.ndarray:
     """Along the last axis; without a softmax, which the proof may have taken off, nothing is done."""
     share = keras.activations.softmax, keras.activations.log_softmax
     if layer.activation not in share:
@@ -160,11 +175,11 @@ def _activation(layer: Any, inputs: Sequence[Any], present: Sequence[Present]) -
         return np.where(present[0], np.exp(logarithms), 0.0)
 
 
-def _logsumexp(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _logsumexp(operation: sums.Logsumexp, inputs: Values, present: Present) -> np.ndarray:
     return _log_sum(inputs[0], _axes(operation.axis, inputs[0].ndim), present[0], operation.keepdims)
 
 
-def _reduction(function: Callable[..., Any], **start: float) -> Reference:
+def _reduction(function: Callable[..., np.ndarray], **start: float) -> Reference:
     """Return the reference of a NumPy reduction, which can leave entries out by itself.
 
     Args:
@@ -172,7 +187,7 @@ def _reduction(function: Callable[..., Any], **start: float) -> Reference:
         start: `initial`, unless the operation has one of its own.
     """
 
-    def reference(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+    def reference(operation: Reduction, inputs: Values, present: Present) -> np.ndarray:
         axes = _axes(operation.axis, inputs[0].ndim)
         own = getattr(operation, "initial", None)
         initial = start if own is None else {"initial": own}
@@ -181,7 +196,7 @@ def _reduction(function: Callable[..., Any], **start: float) -> Reference:
     return reference
 
 
-def _normalize(operation: Any, inputs: Sequence[Any], present: Sequence[Present]) -> np.ndarray:
+def _normalize(operation: nn.Normalize, inputs: Values, present: Present) -> np.ndarray:
     x = inputs[0]
     axes = _axes(operation.axis, x.ndim)
     epsilon = keras.config.epsilon() if operation.epsilon is None else operation.epsilon

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import keras
 import numpy as np
 
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
-from pruning.keras_model.graph import call_nodes, functional_graph, last_layer, require_graph
+from pruning.keras_model.configs import Config
+from pruning.keras_model.graph import Functional, call_nodes, functional_graph, last_layer, require_graph
 from pruning.keras_model.parts import layers_inside, variables_of
 from pruning.keras_model.precision import double_precision
 from pruning.plan import PruningPlan
@@ -155,7 +155,7 @@ class _Comparison:
         return Proof(difference <= TOLERANCE, difference, precision, self._num_samples, spread)
 
 
-def _sizes(graph: Any) -> set[int | None]:
+def _sizes(graph: Functional) -> set[int | None]:
     """Return the sizes of all axes of all tensors but the batch axes.
 
     Keras on TensorFlow takes an operand of shape `(n, 1, 1, 1)` for a bias if the other one has `n` channels, so
@@ -173,7 +173,7 @@ def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, 
     """Return a copy in the given precision, without its outputs' softmax or sigmoid, and what is masked in it."""
     last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
-    def edit(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    def edit(layer: keras.Operation, config: Config) -> Config:
         if id(layer) in last and config.get("activation") in _SATURATING:
             config["activation"] = "linear"
         policy = getattr(layer, "dtype_policy", None)
@@ -181,7 +181,7 @@ def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, 
             config["dtype"] = precision
         return config
 
-    def change(layer: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+    def change(layer: keras.Operation, values: list[np.ndarray]) -> list[np.ndarray]:
         variables = variables_of(layer)
         pairs = zip(variables, values, strict=True)
         return [mask.weights[id(variable)][1] if id(variable) in mask.weights else value for variable, value in pairs]

@@ -6,6 +6,7 @@ Each row puts a layer between one that makes channels and one that reads them, a
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
@@ -16,6 +17,7 @@ from keras import layers
 
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.graph.groups import ChannelGraph
+from pruning.proof.reference import REFERENCES
 from pruning.proof.verification import prove
 from pruning.rules import FAMILIES, RULES
 from pruning.surgery.cutting import prune_channels
@@ -159,10 +161,11 @@ def test_every_rule_has_a_row() -> None:
     assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding, layers.Masking}
 
 
-@pytest.mark.parametrize("kind", RULES, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
-def test_a_rule_is_for_the_class_that_it_says(kind: type) -> None:
-    """mypy checks its attributes against that class; a protocol names arguments of the constructor."""
-    _, said, *_ = get_type_hints(RULES[kind]).values()
+@pytest.mark.parametrize(("kind", "function"), [*RULES.items(), *REFERENCES.items()])
+def test_a_row_of_a_table_is_for_the_class_that_its_function_says(kind: type, function: Callable[..., Any]) -> None:
+    """mypy checks what the function reads of that class; a protocol names arguments of the constructor."""
+    hints = get_type_hints(function)
+    said = hints["layer"] if "layer" in hints else hints["operation"]
     assert any(
         set(get_type_hints(each)) <= set(inspect.signature(kind).parameters)
         if getattr(each, "_is_protocol", False)
