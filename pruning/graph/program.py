@@ -23,7 +23,9 @@ from pruning.keras_model.masks import mask_of, with_mask
 from pruning.keras_model.tensors import BackendTensor
 from pruning.rules.call import Call
 
-Watch = Callable[[int, dict[int, BackendTensor]], dict[int, BackendTensor]]
+Tensors = dict[int, BackendTensor]
+"""Number of a tensor → its value."""
+Watch = Callable[[int, Tensors], Tensors]
 """`(index of the step, number → tensor for each that goes into it) -> those of them that others take the place of`."""
 
 
@@ -106,7 +108,7 @@ class Program:
 
     def run(
         self,
-        values: dict[int, BackendTensor],
+        values: Tensors,
         wanted: Iterable[int],
         steps: Sequence[int] | None = None,
         watch: Watch | None = None,

@@ -13,12 +13,15 @@ from pruning.datasets.data import Arrays, Data
 from pruning.datasets.rows import taken
 from pruning.keras_model.graph import outputs_by_name, pack_inputs, require_graph
 from pruning.keras_model.masks import mask_of
+from pruning.keras_model.tensors import BackendTensor
 from pruning.spec import TrainingSpec
 from pruning.training.compiling import Compiling
 
 OnShare = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 
+SampleLosses = Callable[[list[BackendTensor], list[BackendTensor]], BackendTensor]
+"""`(targets, outputs) -> loss of each sample`."""
 
 _MASK_BATCH = 64
 
@@ -104,7 +107,7 @@ class Calibration:
         """
         return self._y()
 
-    def loss(self) -> Callable[[list[Any], list[Any]], Any]:
+    def loss(self) -> SampleLosses:
         """Return `(targets, outputs) -> loss of each sample`.
 
         Raises:

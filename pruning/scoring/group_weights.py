@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +41,9 @@ def scales(graph: ChannelGraph, group: ChannelGroup) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def folded_filters(graph: ChannelGraph, group: ChannelGroup, normalised_by: Mapping[int, Any]) -> Iterator[np.ndarray]:
+def folded_filters(
+    graph: ChannelGraph, group: ChannelGroup, normalised_by: Mapping[int, layers.BatchNormalization]
+) -> Iterator[np.ndarray]:
     """Yield filters as `filters` does, each multiplied by what the normalisation behind its layer multiplies by.
 
     Args:
@@ -52,12 +53,13 @@ def folded_filters(graph: ChannelGraph, group: ChannelGroup, normalised_by: Mapp
     """
     for axis in graph.axes("out", group):
         weights, normalisation = _read(axis), normalised_by.get(id(axis.layer))
-        factors = None if normalisation is None else inference_factors(normalisation)
-        # A separable convolution, or heads of an EinsumDense, have axes that the normalisation does not see.
-        if factors is not None and len(factors) == weights.shape[axis.axis] and _same(graph, normalisation, axis):
-            shape = [1] * weights.ndim
-            shape[axis.axis] = len(factors)
-            weights = weights * factors.reshape(shape)
+        if normalisation is not None and _same(graph, normalisation, axis):
+            factors = inference_factors(normalisation)
+            # A separable convolution, or heads of an EinsumDense, have axes that the normalisation does not see.
+            if len(factors) == weights.shape[axis.axis]:
+                shape = [1] * weights.ndim
+                shape[axis.axis] = len(factors)
+                weights = weights * factors.reshape(shape)
         yield _channels_first(graph, axis, group, weights)
 
 
@@ -69,30 +71,27 @@ def inference_factors(normalisation: layers.BatchNormalization) -> np.ndarray:
     return factors
 
 
-def normalisations_behind(graph: ChannelGraph) -> dict[int, Any]:
+def normalisations_behind(graph: ChannelGraph) -> dict[int, layers.BatchNormalization]:
     """Return id of a layer → the BatchNormalization that takes what it makes, at every call, unseen by any other.
 
     Only then does folding one into the other change nothing; an activation of the layer's own stands between.
     """
     program = Program(graph.model)
-    takers: dict[int, list[Any]] = {number: [None] for number in program.outputs}
+    takers: dict[int, list[keras.Operation | None]] = {number: [None] for number in program.outputs}
     for step in program.steps:
         for number in step.inputs:
             takers.setdefault(number, []).append(step.node.operation)
-    behind: dict[int, set[Any]] = {}
+    behind: dict[int, set[keras.Operation | None]] = {}
     for step in program.steps:
         layer = step.node.operation
         found = [taker for number in step.outputs for taker in takers.get(number, [None])]
         linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
         behind.setdefault(id(layer), set()).update(found if linear else [None])
-    return {
-        key: next(iter(found))
-        for key, found in behind.items()
-        if len(found) == 1 and all(type(taker) is layers.BatchNormalization for taker in found)
-    }
+    only = {key: next(iter(found)) for key, found in behind.items() if len(found) == 1}
+    return {key: taker for key, taker in only.items() if type(taker) is layers.BatchNormalization}
 
 
-def _same(graph: ChannelGraph, normalisation: Any, axis: WeightAxis) -> bool:
+def _same(graph: ChannelGraph, normalisation: layers.BatchNormalization, axis: WeightAxis) -> bool:
     """Tell whether a normalisation has the channels of a weight axis, in the same order."""
     return any(
         len(other.labels) == len(axis.labels)

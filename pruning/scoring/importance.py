@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from keras import layers
 
 from pruning.criteria import Channels, DataCriterion, ScoreCriterion, resolve_criterion
 from pruning.criteria.base import Trials
@@ -40,7 +40,9 @@ class Scoring:
         CriterionError: The criterion looks at data, and there is none.
     """
 
-    def __init__(self, graph: ChannelGraph, criterion: Any, seed: int, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self, graph: ChannelGraph, criterion: object, seed: int, calibration: Calibration | None = None
+    ) -> None:
         self._graph = graph
         self._seed = seed
         self._calibration = calibration
@@ -107,7 +109,7 @@ class Scoring:
         )
 
     @cached_property
-    def _normalised_by(self) -> dict[int, Any]:
+    def _normalised_by(self) -> dict[int, layers.BatchNormalization]:
         return normalisations_behind(self._graph)
 
     def _trials(self, group: ChannelGroup) -> Trials:
@@ -189,7 +191,7 @@ _MEASURES = {
     "members": measure_members,
     "readings": measure_readings,
 }
-_VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], Any]] = {
+_VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], object]] = {
     "activations": views,
     "gradients": gated_views,
     "members": member_views,
@@ -197,7 +199,7 @@ _VIEWS: dict[str, Callable[[ChannelGraph, Program, ChannelGroup], Any]] = {
 }
 
 
-def looks_at_data(criterion: Any) -> bool:
+def looks_at_data(criterion: object) -> bool:
     """Tell whether a criterion needs samples."""
     return resolve_criterion(criterion).needs_data
 
@@ -225,7 +227,7 @@ def require_samples(spec: PruningSpec, has_data: bool) -> None:
         )
 
 
-def require_data(criterion: Any, has_data: bool) -> None:
+def require_data(criterion: object, has_data: bool) -> None:
     """Check that a criterion that looks at data has some.
 
     Raises:

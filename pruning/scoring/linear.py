@@ -8,14 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import layers
 
+from pruning.keras_model.graph import Node
+from pruning.keras_model.operations import BaseConv, BaseConvTranspose, BaseSeparableConv
+from pruning.keras_model.parts import projections_of
 from pruning.keras_model.weights import read_weights
 from pruning.rules.context import LockedError, channel_axis
 from pruning.rules.einsum_dense import Equation
 
 Sizes = tuple[int, ...]
+Columns = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Convolution = BaseConv | BaseConvTranspose | BaseSeparableConv
 
 MOST_POSITIONS = 40
 """Positions of one sample that are looked at: they are much alike, and more samples say more."""
@@ -80,14 +86,14 @@ class Linear:
         made_along: Axis of the output on which the outputs lie, counted from the end; `None` if they lie on several.
     """
 
-    layer: Any
-    argument: Any
-    kernel: Any
-    bias: Any
+    layer: keras.Layer
+    argument: keras.KerasTensor
+    kernel: keras.Variable
+    bias: keras.Variable | None
     read_axes: Sizes
     layout: Layout
     num_positions: Callable[[Sizes], int]
-    columns: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    columns: Columns
     made_along: int | None = -1
 
 
@@ -100,7 +106,7 @@ def positions(
     return random.integers(num_positions, size=(num_samples, most))
 
 
-def linears(node: Any) -> list[Linear]:
+def linears(node: Node) -> list[Linear]:
     """Return the kernels that read the tensors which a layer is called with.
 
     Args:
@@ -113,11 +119,11 @@ def linears(node: Any) -> list[Linear]:
     return [each for each in row(node.operation, node) if _is_plain(each.layer)] if row else []
 
 
-def _is_plain(layer: Any) -> bool:
+def _is_plain(layer: keras.Layer) -> bool:
     return getattr(layer, "quantization_mode", None) is None and not getattr(layer, "lora_enabled", False)
 
 
-def _convolution(layer: Any, node: Any) -> list[Linear]:
+def _convolution(layer: BaseConv, node: Node) -> list[Linear]:
     """Kernel `(*window, in_channels / groups, filters)`."""
     *window, inputs, filters = layer.kernel.shape
     shape = (*window, inputs, layer.groups, filters // layer.groups)
@@ -133,7 +139,7 @@ def _convolution(layer: Any, node: Any) -> list[Linear]:
     return [_spatial(layer, node, layer.kernel, (rank,), layout, columns)]
 
 
-def _transposed_convolution(layer: Any, node: Any) -> list[Linear]:
+def _transposed_convolution(layer: BaseConvTranspose, node: Node) -> list[Linear]:
     """Kernel `(*window, filters, in_channels)`."""
     rank = layer.rank
     layout = Layout(tuple(layer.kernel.shape), (*range(rank), rank + 1, rank), 0, rank + 1)
@@ -144,7 +150,7 @@ def _transposed_convolution(layer: Any, node: Any) -> list[Linear]:
     return [_spatial(layer, node, layer.kernel, (rank + 1,), layout, columns)]
 
 
-def _separable_convolution(layer: Any, node: Any) -> list[Linear]:
+def _separable_convolution(layer: BaseSeparableConv, node: Node) -> list[Linear]:
     """The pointwise half, which reads what the depthwise half makes."""
     rank = layer.rank
     layout = Layout(tuple(layer.pointwise_kernel.shape), tuple(range(rank + 2)), 0, rank + 1)
@@ -158,7 +164,9 @@ def _separable_convolution(layer: Any, node: Any) -> list[Linear]:
     return [_spatial(layer, node, layer.pointwise_kernel, (rank,), layout, columns)]
 
 
-def _spatial(layer: Any, node: Any, kernel: Any, read_axes: Sizes, layout: Layout, columns: Any) -> Linear:
+def _spatial(
+    layer: Convolution, node: Node, kernel: keras.Variable, read_axes: Sizes, layout: Layout, columns: Columns
+) -> Linear:
     def num_positions(shape: Sizes) -> int:
         return math.prod(_made_sizes(layer, _spatial_sizes(layer, shape)))
 
@@ -166,29 +174,30 @@ def _spatial(layer: Any, node: Any, kernel: Any, read_axes: Sizes, layout: Layou
     return Linear(layer, _only(node), kernel, layer.bias, read_axes, layout, num_positions, columns, along)
 
 
-def _only(node: Any) -> Any:
-    return node.arguments.keras_tensors[0]
+def _only(node: Node) -> keras.KerasTensor:
+    tensor: keras.KerasTensor = node.arguments.keras_tensors[0]
+    return tensor
 
 
-def _spatial_sizes(layer: Any, shape: Sizes) -> Sizes:
+def _spatial_sizes(layer: Convolution, shape: Sizes) -> Sizes:
     axis = 1 + channel_axis(layer, len(shape) - 1)
     return tuple(size for index, size in enumerate(shape) if index not in (0, axis))
 
 
-def _made_sizes(layer: Any, sizes: Sizes) -> Sizes:
+def _made_sizes(layer: Convolution, sizes: Sizes) -> Sizes:
     # Only sizes are asked for, and only channels can be negative.
     last = channel_axis(layer, len(sizes) + 1) == len(sizes)
-    channels = layer.depthwise_kernel.shape[-2] if hasattr(layer, "depthwise_kernel") else _channels_read(layer)
+    channels = layer.depthwise_kernel.shape[-2] if isinstance(layer, BaseSeparableConv) else _channels_read(layer)
     shape = (1, *sizes, channels) if last else (1, channels, *sizes)
     return _spatial_sizes(layer, tuple(layer.compute_output_shape(shape)))
 
 
-def _channels_read(layer: Any) -> int:
+def _channels_read(layer: BaseConv | BaseConvTranspose) -> int:
     shape = layer.kernel.shape
-    return int(shape[-1] if type(layer) in _TRANSPOSED else shape[-2] * layer.groups)
+    return int(shape[-1] if isinstance(layer, BaseConvTranspose) else shape[-2] * layer.groups)
 
 
-def _windows(layer: Any, tensor: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _windows(layer: Convolution, tensor: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return what the kernel's window sees at some output positions; zeros outside of the tensor.
 
     Args:
@@ -203,7 +212,7 @@ def _windows(layer: Any, tensor: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     tensor = np.moveaxis(tensor, axis, -1)
     sizes = tensor.shape[1:-1]
     made = _made_sizes(layer, tuple(sizes))
-    taken = (_transposed_taps if type(layer) in _TRANSPOSED else _taps)(layer, sizes, made)
+    taken = (_transposed_taps if isinstance(layer, BaseConvTranspose) else _taps)(layer, sizes, made)
     window = math.prod(layer.kernel_size)
     place, inside = np.zeros((*chosen.shape, window), dtype=np.int64), np.ones((*chosen.shape, window), dtype=bool)
     taps = np.unravel_index(np.arange(window), layer.kernel_size)
@@ -217,7 +226,7 @@ def _windows(layer: Any, tensor: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return seen.reshape(-1, window, tensor.shape[-1])
 
 
-def _taps(layer: Any, sizes: Sizes, made: Sizes) -> list[np.ndarray]:
+def _taps(layer: Convolution, sizes: Sizes, made: Sizes) -> list[np.ndarray]:
     """Return, along each axis, which entry each tap takes at each output, -1 for none; shapes `(outputs, taps)`."""
     found = []
     for size, count, taps, stride, dilation in zip(
@@ -230,7 +239,7 @@ def _taps(layer: Any, sizes: Sizes, made: Sizes) -> list[np.ndarray]:
     return found
 
 
-def _transposed_taps(layer: Any, sizes: Sizes, made: Sizes) -> list[np.ndarray]:
+def _transposed_taps(layer: Convolution, sizes: Sizes, made: Sizes) -> list[np.ndarray]:
     """As `_taps`: a tap reaches an output from the input that lies a whole number of strides away."""
     found = []
     for size, count, taps, stride, dilation in zip(
@@ -243,12 +252,12 @@ def _transposed_taps(layer: Any, sizes: Sizes, made: Sizes) -> list[np.ndarray]:
     return found
 
 
-def _dense(layer: Any, node: Any) -> list[Linear]:
+def _dense(layer: layers.Dense, node: Node) -> list[Linear]:
     """Kernel `(in_channels, units)`, applied to the last axis."""
     return [_applied_to_last_axis(layer, _only(node))]
 
 
-def _applied_to_last_axis(layer: Any, argument: Any) -> Linear:
+def _applied_to_last_axis(layer: layers.Dense | layers.EinsumDense, argument: keras.KerasTensor) -> Linear:
     shape = tuple(layer.kernel.shape)
     layout = Layout(shape, tuple(range(len(shape))), 0, 1)
     made_along = -1 if len(shape) == 2 else None
@@ -269,7 +278,7 @@ def _chosen(tensor: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return taken.reshape(-1, *taken.shape[2:])
 
 
-def _einsum_dense(layer: Any, node: Any) -> list[Linear]:
+def _einsum_dense(layer: layers.EinsumDense, node: Node) -> list[Linear]:
     """The letters say what each axis of the kernel does; see the rule for the layer."""
     out_rank = len(node.outputs[0].shape) - 1
     try:
@@ -303,23 +312,23 @@ def _einsum_dense(layer: Any, node: Any) -> list[Linear]:
     return [Linear(layer, _only(node), layer.kernel, bias, read_axes, layout, num_positions, columns, made_along)]
 
 
-def _attention(layer: Any, node: Any) -> list[Linear]:
+def _attention(layer: layers.MultiHeadAttention | layers.GroupQueryAttention, node: Node) -> list[Linear]:
     """Projections `(in_channels, heads, width)` of the query, the key and the value."""
     given = inspect.signature(layer.call).bind_partial(*node.arguments.args, **node.arguments.kwargs).arguments
     query, value = given["query"], given["value"]
     key = value if given.get("key") is None else given["key"]
-    read = {"query": query, "gate": query, "key": key, "value": value}
-    held = {name: getattr(layer, f"_{name}_dense", None) for name in read}
-    return [_applied_to_last_axis(dense, read[name]) for name, dense in held.items() if dense is not None]
+    inner = projections_of(layer)
+    read = ((inner.query, query), (inner.gate, query), (inner.key, key), (inner.value, value))
+    return [_applied_to_last_axis(dense, argument) for dense, argument in read if dense is not None]
 
 
-_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-
-LINEAR: dict[type, Callable[[Any, Any], list[Linear]]] = {
+LINEAR: dict[type, Callable[[Any, Node], list[Linear]]] = {
     layers.Conv1D: _convolution,
     layers.Conv2D: _convolution,
     layers.Conv3D: _convolution,
-    **dict.fromkeys(_TRANSPOSED, _transposed_convolution),
+    layers.Conv1DTranspose: _transposed_convolution,
+    layers.Conv2DTranspose: _transposed_convolution,
+    layers.Conv3DTranspose: _transposed_convolution,
     layers.SeparableConv1D: _separable_convolution,
     layers.SeparableConv2D: _separable_convolution,
     layers.Dense: _dense,

@@ -13,8 +13,9 @@ from keras import ops
 
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.program import Program
-from pruning.scoring.calibration import Calibration
+from pruning.graph.program import Program, Tensors
+from pruning.keras_model.tensors import BackendTensor
+from pruning.scoring.calibration import Calibration, SampleLosses
 from pruning.scoring.views import View, gated_views, seen_groups, views
 
 Measure = Callable[[Any], Any]
@@ -143,7 +144,7 @@ class Means:
         self._calibration = calibration
         self.num_samples = 0
 
-    def add(self, count: int, figures: Sequence[Any]) -> None:
+    def add(self, count: int, figures: Sequence[BackendTensor | np.ndarray]) -> None:
         """Add a batch, of which the first `count` samples count.
 
         Raises:
@@ -176,11 +177,11 @@ class _Activations(keras.Model):
         self.watched = model
         self._run = (program, seen, measure)
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: object) -> list[BackendTensor]:
         program, seen, measure = self._run
-        figures: list[list[Any]] = [[] for _ in seen]
+        figures: list[list[BackendTensor]] = [[] for _ in seen]
 
-        def watch(index: int, tensors: dict[int, Any]) -> dict[int, Any]:
+        def watch(index: int, tensors: Tensors) -> Tensors:
             for group, group_views in zip(figures, seen, strict=True):
                 group.extend(measure(_maps(tensors[view.tensor], view)) for view in group_views if view.step == index)
             return {}
@@ -190,7 +191,7 @@ class _Activations(keras.Model):
         return [sum(group[1:], group[0]) / len(group) for group in figures]
 
 
-def _maps(tensor: Any, view: View) -> Any:
+def _maps(tensor: BackendTensor, view: View) -> BackendTensor:
     """Return a group's channels of a tensor on the last axis: `(samples, *positions, num_channels)`."""
     num_channels, each = view.positions.shape
     size = tensor.shape[view.axis]
@@ -224,7 +225,7 @@ class Gated(keras.Model):
         program: Program,
         visible: list[tuple[ChannelGroup, list[View]]],
         batch_size: int,
-        loss: Any,
+        loss: SampleLosses,
     ) -> None:
         super().__init__()
         self.gated = model
@@ -240,38 +241,38 @@ class Gated(keras.Model):
         self.built = True
 
     @property
-    def trainable_variables(self) -> list[Any]:
+    def trainable_variables(self) -> list[keras.Variable]:
         """The gates."""
         return list(self.gates)
 
     trainable_weights = trainable_variables
 
     @property
-    def non_trainable_variables(self) -> list[Any]:
+    def non_trainable_variables(self) -> list[keras.Variable]:
         """All of the model's own."""
         return list(self.gated.variables)
 
     non_trainable_weights = non_trainable_variables
 
-    def call(self, inputs: dict[str, Any]) -> Any:
+    def call(self, inputs: dict[str, Sequence[BackendTensor]]) -> BackendTensor:
         program, loss = self._run
         values = dict(zip(program.inputs, program.standardize(inputs["x"]), strict=True))
         outputs = program.run(values, program.outputs, watch=self._watch)
         return loss(list(inputs["y"]), outputs)
 
-    def _watch(self, index: int, tensors: dict[int, Any]) -> dict[int, Any]:
+    def _watch(self, index: int, tensors: Tensors) -> Tensors:
         return {
             number: self._through_gates(index, number, tensor)
             for number, tensor in tensors.items()
             if (index, number) in self._seen
         }
 
-    def _through_gates(self, index: int, number: int, tensor: Any) -> Any:
+    def _through_gates(self, index: int, number: int, tensor: BackendTensor) -> BackendTensor:
         for axis, on_axis in _side_by_side(self._seen[index, number]):
             tensor = tensor * (1 + ops.cast(self._factors(tensor, axis, on_axis), tensor.dtype))
         return tensor
 
-    def _factors(self, tensor: Any, axis: int, on_axis: list[tuple[int, View]]) -> Any:
+    def _factors(self, tensor: BackendTensor, axis: int, on_axis: list[tuple[int, View]]) -> BackendTensor:
         """Return the gates along an axis of a tensor, broadcastable to it; channels of no group have 0."""
         size = tensor.shape[axis]
         source = np.zeros(size, dtype=np.int64)  # Column 0 stands for no group.

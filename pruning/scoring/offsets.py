@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
+import keras
 import numpy as np
 from keras import layers
 
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program
+from pruning.keras_model.graph import Node
 from pruning.keras_model.weights import read_weights
 from pruning.rules.normalization import axes_of
 from pruning.scoring.group_weights import normalisations_behind
@@ -26,7 +27,7 @@ class Offset:
         sign: 1 where it is added to the outputs, -1 where it is taken away.
     """
 
-    variable: Any
+    variable: keras.Variable
     sign: int
 
     def add(self, shift: np.ndarray) -> None:
@@ -46,7 +47,7 @@ class Offsets:
         self._calls = Counter(id(step.node.operation) for step in Program(graph.model).steps)
         self._behind = normalisations_behind(graph)
 
-    def of(self, node: Any, linear: Linear) -> Offset | None:
+    def of(self, node: Node, linear: Linear) -> Offset | None:
         """Return what takes a shift of a kernel's outputs, or `None`.
 
         A BatchNormalization takes it if all that it normalises is what this layer makes.
@@ -63,7 +64,7 @@ class Offsets:
         return Offset(behind.moving_mean, -1) if _lie_alike(node, linear, behind) else None
 
 
-def _lie_alike(node: Any, linear: Linear, normalisation: layers.BatchNormalization) -> bool:
+def _lie_alike(node: Node, linear: Linear, normalisation: layers.BatchNormalization) -> bool:
     """Tell whether a normalisation has one mean for each output, in the same order."""
     rank = len(node.outputs[0].shape) - 1
     return linear.made_along is not None and axes_of(normalisation.axis, rank) == [rank + linear.made_along]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from keras import layers, ops
 
 from pruning.graph.program import Program, ProgramStep
+from pruning.keras_model.operations import BaseConv
+from pruning.keras_model.tensors import BackendTensor
 from pruning.scoring.views import View
 
 _ROWS = 256
@@ -29,7 +30,7 @@ class Reader:
         positions: Where each channel lies on the last axis, shape `(num_channels, n)`.
     """
 
-    layer: Any
+    layer: BaseConv | layers.Dense
     read: int
     made: int
     positions: np.ndarray
@@ -50,12 +51,12 @@ class Reader:
             return None
         return cls(layer, view.tensor, step.outputs[0], view.positions)
 
-    def whole(self, tensor: Any) -> Any:
+    def whole(self, tensor: BackendTensor) -> BackendTensor:
         """Return what the layer makes of all channels, before its activation."""
         made = self._linear(tensor, ops.convert_to_tensor(self.layer.kernel))
         return made if self.layer.bias is None else made + ops.convert_to_tensor(self.layer.bias)
 
-    def without(self, tensor: Any, whole: Any, removed: Any) -> Any:
+    def without(self, tensor: BackendTensor, whole: BackendTensor, removed: BackendTensor) -> BackendTensor:
         """Return what the layer makes without each of some channels, masks outermost.
 
         Args:
@@ -72,7 +73,7 @@ class Reader:
             made.append(whole - self._linear(ops.take(tensor, places, axis=-1), weights))
         return self.layer.activation(ops.concatenate(made, axis=0))
 
-    def _linear(self, tensor: Any, kernel: Any) -> Any:
+    def _linear(self, tensor: BackendTensor, kernel: BackendTensor) -> BackendTensor:
         layer = self.layer
         if isinstance(layer, layers.Dense):
             return ops.matmul(tensor, kernel)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from pruning.criteria.base import Reading
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.program import Program
+from pruning.graph.program import Program, Tensors
 from pruning.keras_model.parts import variables_of
 from pruning.keras_model.weights import read_weights
 from pruning.scoring.calibration import Calibration
@@ -34,7 +33,7 @@ class _Kernel:
         calls: Index of each step that calls it → the kernel as it is called there.
     """
 
-    layer: Any
+    layer: keras.Layer
     variable: int
     calls: dict[int, Linear]
 
@@ -142,7 +141,7 @@ def _summed(program: Program, kernels: Sequence[_Kernel], calibration: Calibrati
     places: dict[int, np.ndarray] = {}
     done, count = 0, 0
 
-    def watch(index: int, tensors: dict[int, Any]) -> dict[int, Any]:
+    def watch(index: int, tensors: Tensors) -> Tensors:
         for linear, gram in at.get(index, ()):
             tensor = keras.ops.convert_to_numpy(tensors[program.steps[index].arguments[id(linear.argument)]])
             tensor = np.asarray(tensor, dtype=np.float32)[:count]

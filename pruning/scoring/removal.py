@@ -20,11 +20,12 @@ from keras import ops
 from pruning.criteria.base import Trials
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.program import Program
+from pruning.graph.program import Program, Tensors
 from pruning.keras_model.parts import variables_of
+from pruning.keras_model.tensors import BackendTensor
 from pruning.keras_model.weights import read_weights
 from pruning.scoring.batched import BatchedTrials
-from pruning.scoring.calibration import Calibration
+from pruning.scoring.calibration import Calibration, SampleLosses
 from pruning.scoring.masked import MaskedTrials
 from pruning.scoring.observation import Means, Measure, batch_size
 from pruning.scoring.partition import Partition
@@ -154,7 +155,7 @@ class _Head(keras.Model):
         self.whole = model
         self._run = (program, partition)
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: object) -> list[BackendTensor]:
         program, partition = self._run
         values = dict(zip(program.inputs, program.standardize(inputs), strict=True))
         reads = [reader.read for reader in partition.readers]
@@ -167,7 +168,7 @@ class _Tail(keras.Model):
     """The rest of the model on every mask and sample; its output is the loss of each pair, masks outermost."""
 
     def __init__(
-        self, graph: ChannelGraph, group: ChannelGroup, program: Program, partition: Partition, loss: Any
+        self, graph: ChannelGraph, group: ChannelGroup, program: Program, partition: Partition, loss: SampleLosses
     ) -> None:
         super().__init__(name="tail")
         self.whole = graph.model
@@ -189,7 +190,7 @@ class _Tail(keras.Model):
         small = sum(math.prod(variable.shape) * 4 for variable in variables) <= _CONSTANT_BYTES
         self._constants = [(variable, read_weights(variable)) for variable in variables] if small else []
 
-    def call(self, inputs: dict[str, Any]) -> Any:
+    def call(self, inputs: dict[str, Any]) -> BackendTensor:
         program, partition, loss = self._run
         removed, tensors = inputs["removed"], list(inputs["tensors"])
         num_masks, num_samples = removed.shape[0], tensors[0].shape[0]
@@ -199,7 +200,7 @@ class _Tail(keras.Model):
         rows = ops.repeat(factors, num_samples, axis=0)
         targets = [_tiled(target, num_masks) for target in inputs["targets"]]
 
-        def watch(index: int, tensors: dict[int, Any]) -> dict[int, Any]:
+        def watch(index: int, tensors: Tensors) -> Tensors:
             return {
                 number: _masked(tensor, rows, self._places[index, number])
                 for number, tensor in tensors.items()
@@ -213,24 +214,24 @@ class _Tail(keras.Model):
                 values[reader.made] = reader.without(read, whole, removed)
             return loss(targets, program.run(values, program.outputs, partition.tail, watch))
 
-    def _masked_weights(self, factors: Any, values: dict[int, Any]) -> list[tuple[Any, Any]]:
-        masked: dict[int, tuple[Any, Any]] = {}
+    def _masked_weights(self, factors: BackendTensor, values: Tensors) -> list[tuple[keras.Variable, BackendTensor]]:
+        masked: dict[int, tuple[keras.Variable, BackendTensor]] = {}
         for variable, axis, rows in self._axes:
             _, value = masked.get(id(variable), (variable, values.get(id(variable), variable)))
             masked[id(variable)] = variable, value * _laid(factors[np.newaxis], rows, axis, value.shape)[0]
         return list(masked.values())
 
 
-def _tiled(tensor: Any, times: int) -> Any:
+def _tiled(tensor: BackendTensor, times: int) -> BackendTensor:
     return tensor if times == 1 else ops.tile(tensor, (times, *(1 for _ in tensor.shape[1:])))
 
 
-def _masked(tensor: Any, rows: Any, view: View) -> Any:
+def _masked(tensor: BackendTensor, rows: BackendTensor, view: View) -> BackendTensor:
     laid = _laid(rows, view.positions, view.axis - 1, tensor.shape[1:])
     return tensor * ops.cast(laid, tensor.dtype)
 
 
-def _laid(rows: Any, positions: np.ndarray, axis: int, shape: Sequence[int | None]) -> Any:
+def _laid(rows: BackendTensor, positions: np.ndarray, axis: int, shape: Sequence[int | None]) -> BackendTensor:
     """Return factors `(n, num_channels)` laid along an axis of `shape`, with 1 for what is no channel of the group."""
     size = shape[axis]
     assert size is not None

@@ -6,25 +6,22 @@ to go, from the first place where they are read on, in inference mode: BatchNorm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from keras import ops
 
 from pruning.errors import CriterionError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
-from pruning.graph.program import Program
+from pruning.graph.program import Program, Tensors
 from pruning.keras_model.graph import pack_inputs
+from pruning.keras_model.tensors import BackendTensor
 from pruning.proof.masking import Mask, run
-from pruning.scoring.calibration import Calibration
+from pruning.scoring.calibration import Calibration, SampleLosses
 from pruning.scoring.observation import batch_size
 from pruning.scoring.partition import Partition
 from pruning.scoring.views import View, is_zeroed_in_tensors, views
-
-Values = dict[int, Any]
-"""Number of a tensor of a `Program` → its value."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def measure_sets(
         whole = [values[number] for number in program.outputs]
         wanted = [ops.convert_to_tensor(each) for each in targets[0]] if targets else whole
 
-        def summed(outputs: list[Any], wanted: list[Any] = wanted, count: int = count) -> float:
+        def summed(outputs: list[BackendTensor], wanted: list[BackendTensor] = wanted, count: int = count) -> float:
             losses = ops.convert_to_numpy(loss(wanted, outputs))
             return float(np.sum(losses[:count], dtype=np.float64))
 
@@ -98,7 +95,7 @@ def measure_sets(
     return mean, {name: sums / calibration.num_samples - mean for name, sums in totals.items()}
 
 
-def _through(program: Program, x: list[np.ndarray], tried: Sequence[_Group]) -> Values:
+def _through(program: Program, x: list[np.ndarray], tried: Sequence[_Group]) -> Tensors:
     """Return the outputs of a batch, and what the steps that depend on channels take."""
     given = dict(zip(program.inputs, program.standardize(x), strict=True))
     between = {number for each in tried if each.partition is not None for number in each.partition.between}
@@ -107,8 +104,8 @@ def _through(program: Program, x: list[np.ndarray], tried: Sequence[_Group]) -> 
 
 
 def _without(
-    graph: ChannelGraph, program: Program, tried: _Group, stays: np.ndarray, values: Values, x: list[np.ndarray]
-) -> list[Any]:
+    graph: ChannelGraph, program: Program, tried: _Group, stays: np.ndarray, values: Tensors, x: list[np.ndarray]
+) -> list[BackendTensor]:
     """Return the outputs of a batch when only some channels of a group stay, shape `(num_channels,)`."""
     if tried.partition is None:
         inputs = pack_inputs(graph.model, x)
@@ -116,7 +113,7 @@ def _without(
         return [ops.convert_to_tensor(each, "float32") for each in run(graph.model, mask, inputs)]
     places = {(view.step, view.tensor): view for view in tried.partition.seen or ()}
 
-    def watch(index: int, tensors: Values) -> Values:
+    def watch(index: int, tensors: Tensors) -> Tensors:
         return {
             number: _masked(tensor, stays, places[index, number])
             for number, tensor in tensors.items()
@@ -127,7 +124,7 @@ def _without(
     return program.run(taken, program.outputs, tried.partition.tail, watch)
 
 
-def _masked(tensor: Any, stays: np.ndarray, view: View) -> Any:
+def _masked(tensor: BackendTensor, stays: np.ndarray, view: View) -> BackendTensor:
     factors = np.ones(tensor.shape[view.axis])
     factors[view.positions] = stays[:, np.newaxis]
     shape = [1] * len(tensor.shape)
@@ -135,7 +132,7 @@ def _masked(tensor: Any, stays: np.ndarray, view: View) -> Any:
     return tensor * ops.convert_to_tensor(factors.reshape(shape), tensor.dtype)
 
 
-def _difference(program: Program, calibration: Calibration, size: int) -> Callable[[list[Any], list[Any]], Any]:
+def _difference(program: Program, calibration: Calibration, size: int) -> SampleLosses:
     """Return `(what the model makes, outputs) -> loss of each sample`, relative to the variance of each output."""
     batches = []
     for count, (x,) in calibration.batches(size, calibration.x):
@@ -145,7 +142,7 @@ def _difference(program: Program, calibration: Calibration, size: int) -> Callab
     sizes, sums, squares = np.sum(batches, axis=0).T
     variances = np.maximum(squares / sizes - np.square(sums / sizes), 1e-12)
 
-    def loss(wanted: list[Any], outputs: list[Any]) -> Any:
+    def loss(wanted: list[BackendTensor], outputs: list[BackendTensor]) -> BackendTensor:
         off = [
             np.square(np.subtract(*(ops.convert_to_numpy(each).astype(np.float64) for each in pair)))
             for pair in zip(outputs, wanted, strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -88,7 +87,7 @@ def gated_views(graph: ChannelGraph, program: Program, group: ChannelGroup) -> l
     return views(graph, program, group)
 
 
-def unseen(graph: ChannelGraph, group: ChannelGroup, layer: Any, happens: str) -> CriterionError:
+def unseen(graph: ChannelGraph, group: ChannelGroup, layer: keras.Operation, happens: str) -> CriterionError:
     """Return the error that says in which layer a group's channels are out of sight."""
     path = graph.records.layers[id(layer)][0]
     return CriterionError(

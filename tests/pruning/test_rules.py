@@ -20,6 +20,7 @@ from pruning.graph.groups import ChannelGraph
 from pruning.proof.reference import REFERENCES
 from pruning.proof.verification import prove
 from pruning.rules import FAMILIES, RULES
+from pruning.scoring.linear import LINEAR
 from pruning.surgery.cutting import prune_channels
 from tests.pruning.rule_rows import FOLLOWED, LINE, LOCKED, MERGES, Make
 from tests.strategies import randomise
@@ -161,7 +162,7 @@ def test_every_rule_has_a_row() -> None:
     assert set(RULES) <= rows | set(MERGES) | {layers.Concatenate, layers.Embedding, layers.Masking}
 
 
-@pytest.mark.parametrize(("kind", "function"), [*RULES.items(), *REFERENCES.items()])
+@pytest.mark.parametrize(("kind", "function"), [*RULES.items(), *REFERENCES.items(), *LINEAR.items()])
 def test_a_row_of_a_table_is_for_the_class_that_its_function_says(kind: type, function: Callable[..., Any]) -> None:
     """mypy checks what the function reads of that class; a protocol names arguments of the constructor."""
     hints = get_type_hints(function)
