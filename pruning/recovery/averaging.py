@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
@@ -45,7 +43,7 @@ class Averages:
         self._count = keras.Variable(0, dtype="int32", trainable=False, name="count")
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[keras.Variable]:
         """All that `update` changes."""
         return [self._count, *self._means]
 
@@ -98,16 +96,16 @@ class Averaging(keras.callbacks.Callback):
         self._averages = averages
         self._trained: list[np.ndarray] = []
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: object = None) -> None:
         self._trained = self._averages.swap(self._averages.values())
 
-    def on_test_end(self, logs: Any = None) -> None:
+    def on_test_end(self, logs: object = None) -> None:
         self._averages.swap(self._trained)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: object = None) -> None:
         self._averages.swap(self._averages.values())
 
 
-def _copied(variable: Any) -> np.ndarray:
+def _copied(variable: keras.Variable) -> np.ndarray:
     """Return a value that stays when the variable changes."""
     return np.array(ops.convert_to_numpy(variable))

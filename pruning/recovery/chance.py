@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from pruning.keras_model.randomness import reseed
@@ -24,8 +22,8 @@ class Chance(keras.callbacks.Callback):
         super().__init__()
         self._seed, self._num_epochs = seed, num_epochs
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         reseed(self._seed, epoch)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: object = None) -> None:
         reseed(self._seed, self._num_epochs)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 from keras import ops
 
 from pruning.keras_model.compiled import loss_object
 from pruning.keras_model.graph import Functional, call_nodes, last_layer, require_graph, structures
+from pruning.keras_model.tensors import BackendTensor
 from pruning.spec import Distillation
 from pruning.training.compiling import Compiling
 from pruning.training.keras_names import loss_name
@@ -18,31 +18,31 @@ from pruning.training.keras_names import loss_name
 _SMALLEST = 1e-7
 
 
-def _categorical(told: Any, output: Any, temperature: float) -> Any:
+def _categorical(told: BackendTensor, output: BackendTensor, temperature: float) -> BackendTensor:
     told, output = ops.log_softmax(told / temperature), ops.log_softmax(output / temperature)
     return temperature**2 * ops.sum(ops.exp(told) * (told - output), axis=-1)
 
 
-def _binary(told: Any, output: Any, temperature: float) -> Any:
+def _binary(told: BackendTensor, output: BackendTensor, temperature: float) -> BackendTensor:
     told, output = told / temperature, output / temperature
     true = ops.sigmoid(told) * (ops.log_sigmoid(told) - ops.log_sigmoid(output))
     false = ops.sigmoid(-told) * (ops.log_sigmoid(-told) - ops.log_sigmoid(-output))
     return temperature**2 * ops.mean(true + false, axis=-1)
 
 
-def _squared(told: Any, output: Any, temperature: float) -> Any:
+def _squared(told: BackendTensor, output: BackendTensor, temperature: float) -> BackendTensor:
     return ops.mean(ops.square(told - output), axis=-1)
 
 
-def _log(probabilities: Any) -> Any:
+def _log(probabilities: BackendTensor) -> BackendTensor:
     return ops.log(ops.maximum(probabilities, _SMALLEST))
 
 
-def _log_odds(probabilities: Any) -> Any:
+def _log_odds(probabilities: BackendTensor) -> BackendTensor:
     return _log(probabilities) - _log(1 - probabilities)
 
 
-Distance = Callable[[Any, Any, float], Any]
+Distance = Callable[[BackendTensor, BackendTensor, float], BackendTensor]
 """`(teacher's, student's, temperature) -> distances`, shapes `(..., n)` and `(...)`; logits where there are classes."""
 
 _DISTANCES: dict[str, Distance] = {
@@ -56,7 +56,7 @@ _DISTANCES: dict[str, Distance] = {
 }
 """Loss of an output, or else its activation → the distance; others are squared differences."""
 
-_LOGITS: dict[Distance, Callable[[Any], Any]] = {_categorical: _log, _binary: _log_odds}
+_LOGITS: dict[Distance, Callable[[BackendTensor], BackendTensor]] = {_categorical: _log, _binary: _log_odds}
 """Distance → what makes logits, up to a constant, of probabilities."""
 
 
@@ -76,7 +76,7 @@ class SoftLoss(keras.Loss):
         self._logits = _LOGITS.get(distance) if are_probabilities else None
 
     @classmethod
-    def of(cls, loss: Any, tensor: Any, temperature: float) -> SoftLoss:
+    def of(cls, loss: object, tensor: keras.KerasTensor, temperature: float) -> SoftLoss:
         """Return the distance that suits an output.
 
         Args:
@@ -91,14 +91,14 @@ class SoftLoss(keras.Loss):
             kind, are_probabilities = _activation(tensor), True
         return cls(_DISTANCES.get(kind, _squared), temperature, are_probabilities, made.reduction)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: BackendTensor, y_pred: BackendTensor) -> BackendTensor:
         """Return the distance for each entry."""
         if self._logits is not None:
             y_true, y_pred = self._logits(y_true), self._logits(y_pred)
         return self._distance(y_true, y_pred, self._temperature)
 
 
-def _activation(tensor: Any) -> str:
+def _activation(tensor: keras.KerasTensor) -> str:
     layer = last_layer(tensor)
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
@@ -152,7 +152,15 @@ class Teaching:
         tapped = _tapped(student, [own for own, _ in points]) if points else None
         return cls(teacher, wish, outputs, tapped, _tapped(teacher, [theirs for _, theirs in points]))
 
-    def loss(self, hard: Any, fixed: Any, x: Any, y_pred: Any, sample_weight: Any, features: Sequence[Any]) -> Any:
+    def loss(
+        self,
+        hard: BackendTensor,
+        fixed: BackendTensor | float,
+        x: object,
+        y_pred: object,
+        sample_weight: object,
+        features: Sequence[BackendTensor],
+    ) -> BackendTensor:
         """Return the loss of a batch, a scalar.
 
         Args:
@@ -181,29 +189,29 @@ class Teaching:
         return loss
 
 
-def _apart(theirs: Any, own: Any) -> Any:
+def _apart(theirs: BackendTensor, own: BackendTensor) -> BackendTensor:
     """Return the mean squared difference of features over the mean square of the teacher's."""
     theirs, own = ops.cast(theirs, "float32"), ops.cast(own, "float32")
     return ops.mean(ops.square(theirs - own)) / ops.maximum(ops.mean(ops.square(theirs)), _SMALLEST)
 
 
-def _tapped(model: keras.Model, features: Sequence[Any]) -> Functional:
+def _tapped(model: keras.Model, features: Sequence[keras.KerasTensor]) -> Functional:
     """Return a model of the same layers that also gives out features, as a list behind its outputs."""
     inputs, outputs = structures(model)
     return Functional(inputs, (outputs, list(features)), name=model.name)
 
 
-def _points(student: keras.Model, teacher: keras.Model) -> list[tuple[Any, Any]]:
+def _points(student: keras.Model, teacher: keras.Model) -> list[tuple[keras.KerasTensor, keras.KerasTensor]]:
     """Return the symbols of features that are compared, each the student's with the teacher's."""
     own, theirs = _features(student), _features(teacher)
     return [(tensor, theirs[key]) for key, tensor in own.items() if key in theirs and tensor.shape == theirs[key].shape]
 
 
-def _features(model: keras.Model) -> dict[tuple[str, int], Any]:
+def _features(model: keras.Model) -> dict[tuple[str, int], keras.KerasTensor]:
     """Return name of a layer with weights, and number of what it makes over all its calls → the symbol."""
     graph = require_graph(model)
     outputs = {id(tensor) for tensor in graph.outputs}
-    features: dict[tuple[str, int], Any] = {}
+    features: dict[tuple[str, int], keras.KerasTensor] = {}
     numbers: dict[str, int] = {}
     for node in call_nodes(graph):
         layer = node.operation

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from pruning.errors import PruningError, TrainingError, first_line
 from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.compiled import build_measures
+from pruning.keras_model.configs import Config
 from pruning.keras_model.graph import last_layer, require_graph, structures
 from pruning.keras_model.optimizer_state import build_optimizer, part_from_weights
 from pruning.keras_model.weights import read_weights
@@ -43,6 +44,8 @@ from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
 from pruning.training.freezing import frozen
+
+T = TypeVar("T")
 
 
 class Recovery:
@@ -133,7 +136,7 @@ class Recovery:
             )
 
     def _evaluated(self, model: keras.Model, batches: Batches) -> dict[str, float]:
-        def evaluate() -> Any:
+        def evaluate() -> Mapping[str, float | np.ndarray]:
             build_measures(model, batches[0][1])
             return model.evaluate(batches, verbose=0, return_dict=True)
 
@@ -262,9 +265,9 @@ class Recovery:
         policy = keras.DTypePolicy("mixed_bfloat16")
         last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
-        def edit(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
-            wanted = getattr(layer, "dtype_policy", None)
-            if wanted is not None and wanted.name == "float32" and id(layer) not in last and layer.weights:
+        def edit(layer: keras.Operation, config: Config) -> Config:
+            computes = isinstance(layer, keras.Layer) and layer.dtype_policy.name == "float32" and layer.weights
+            if computes and id(layer) not in last:
                 config["dtype"] = policy
             return config
 
@@ -273,7 +276,7 @@ class Recovery:
         return rebuilt.model
 
 
-def _guarded(run: Callable[[], Any], watch: Watch | None = None) -> Any:
+def _guarded(run: Callable[[], T], watch: Watch | None = None) -> T:
     """Run Keras on the user's data and turn its complaint about them into ours; the caller's own errors pass."""
     try:
         return run()

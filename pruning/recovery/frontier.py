@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 
 from pruning.datasets.data import Inputs
 from pruning.graph.groups import ChannelGraph
-from pruning.graph.program import Program, ProgramStep
+from pruning.graph.program import Program, ProgramStep, Tensors
 from pruning.keras_model.graph import require_graph
 from pruning.keras_model.masks import mask_of, with_mask
 from pruning.keras_model.parts import variable_shapes
+from pruning.keras_model.tensors import BackendTensor
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Move:
         steps: Indices of the calls whose inputs it is solved on; or the step that is run.
     """
 
-    layer: Any
+    layer: keras.Operation | None
     steps: tuple[int, ...]
 
 
-def moves(program: Program, solved: Mapping[int, Any]) -> list[Move]:
+def moves(program: Program, solved: Mapping[int, keras.Operation]) -> list[Move]:
     """Return an order in which each layer is solved before any of its calls is run, and after all before it.
 
     A layer is solved on the inputs of all its calls, unless some of them depend on what others make.
@@ -124,7 +124,7 @@ class Frontier:
         total = len(next(iter(inputs.values())))
         fitting = int(budget // max(self._bytes_of_one(inputs, order, size), 1)) // size * size
         self.num_samples = min(total, max(fitting, size))
-        self._values: list[tuple[dict[int, Any], dict[int, Any]]] = []
+        self._values: list[tuple[Tensors, Tensors]] = []
         for start in range(0, self.num_samples, size):
             # A model of a fixed batch size has its last batch filled up from the front.
             rows = np.arange(start, start + size if fixed else min(start + size, self.num_samples)) % total
@@ -165,7 +165,7 @@ class Frontier:
                 if self._last.get(number, -1) <= position:
                     del original[number], small[self._number[number]]
 
-    def _start(self, arrays: list[np.ndarray]) -> tuple[dict[int, Any], dict[int, Any]]:
+    def _start(self, arrays: list[np.ndarray]) -> tuple[Tensors, Tensors]:
         tensors = self.program.standardize([keras.ops.convert_to_tensor(array) for array in arrays])
         original = dict(zip(self.program.inputs, tensors, strict=True))
         return original, {self._number[number]: tensor for number, tensor in original.items()}
@@ -197,14 +197,14 @@ def _does_the_same(step: ProgramStep, pruned: ProgramStep) -> bool:
     return shapes[0] == shapes[1]
 
 
-def _detached(tensors: Iterable[Any]) -> list[Any]:
+def _detached(tensors: Iterable[BackendTensor]) -> list[BackendTensor]:
     """Return tensors with their masks, without what a backend keeps of how they were made."""
     return [with_mask(keras.ops.stop_gradient(tensor), mask_of(tensor)) for tensor in tensors]
 
 
-def _bytes(tensor: Any) -> int:
+def _bytes(tensor: BackendTensor) -> int:
     return int(np.prod(tensor.shape)) * np.dtype(np.float32).itemsize
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _array(tensor: BackendTensor) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float32)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +15,7 @@ from pruning.datasets.data import Arrays
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program
 from pruning.keras_model.graph import last_layer, require_graph
+from pruning.keras_model.tensors import BackendTensor
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion
 
@@ -104,25 +104,25 @@ class _Outputs(keras.Model):
         self._run = (Program(model), [_has_softmax(tensor) for tensor in require_graph(model).outputs])
         self.built = True
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: Iterable[BackendTensor]) -> list[BackendTensor]:
         program, softmax = self._run
         values = dict(zip(program.inputs, program.standardize(list(inputs)), strict=True))
         outputs = program.run(values, program.outputs)
         return [_logits(output) if has else output for output, has in zip(outputs, softmax, strict=True)]
 
 
-def _has_softmax(tensor: Any) -> bool:
+def _has_softmax(tensor: keras.KerasTensor) -> bool:
     layer = last_layer(tensor)
     return isinstance(layer, keras.layers.Softmax) or getattr(layer, "activation", None) is keras.activations.softmax
 
 
-def _logits(probabilities: Any) -> Any:
+def _logits(probabilities: BackendTensor) -> BackendTensor:
     logarithms = ops.log(ops.maximum(probabilities, _SMALLEST))
     return logarithms - ops.mean(logarithms, axis=-1, keepdims=True)
 
 
-def _relative_to(variance: float) -> Callable[[Any, Any], Any]:
-    def loss(target: Any, output: Any) -> Any:
+def _relative_to(variance: float) -> Callable[[BackendTensor, BackendTensor], BackendTensor]:
+    def loss(target: BackendTensor, output: BackendTensor) -> BackendTensor:
         return ops.mean(ops.square(target - output)) / variance
 
     return loss

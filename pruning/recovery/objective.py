@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.graph import Functional, structures, unpack_singleton
+from pruning.keras_model.tensors import BackendTensor
 from pruning.recovery.averaging import Averages, Averaging
 from pruning.recovery.distillation import Teaching
 from pruning.recovery.sparsity import Penalty
@@ -62,19 +62,19 @@ class Objective(Functional):
         super().__init__(*structures(student), name=student.name)
         self.averages = averages
         self._teaching, self._penalty = teaching, penalty
-        self._features: tuple[Any, ...] = ()
+        self._features: tuple[BackendTensor, ...] = ()
 
     @property
-    def non_trainable_variables(self) -> list[Any]:
+    def non_trainable_variables(self) -> list[keras.Variable]:
         """Those of the model, and what the training step reads or changes beside them.
 
         JAX takes what is not among them for constants.
         """
-        own: list[Any] = super().non_trainable_variables
+        own: list[keras.Variable] = super().non_trainable_variables
         kept = [] if self.averages is None else self.averages.variables
         return [*own, *kept, *([] if self._teaching is None else self._teaching.teacher.variables)]
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: object, training: bool | None = None, mask: object = None, **kwargs: object) -> object:
         """Run the layers; in training, features that the teacher is asked about are set aside."""
         if not training or self._teaching is None or self._teaching.tapped is None:
             return super().call(inputs, training=training, mask=mask, **kwargs)
@@ -83,8 +83,13 @@ class Objective(Functional):
         return unpack_singleton(outputs)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+        self,
+        x: object = None,
+        y: object = None,
+        y_pred: object = None,
+        sample_weight: object = None,
+        training: bool = True,
+    ) -> BackendTensor:
         """Return the loss; in training with what teacher and penalty add, and with one more step averaged."""
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if not training:
@@ -100,7 +105,9 @@ class Objective(Functional):
             self.averages.update()
         return loss
 
-    def fit(self, *args: Any, callbacks: Sequence[Any] = (), **kwargs: Any) -> Any:
+    def fit(
+        self, *args: object, callbacks: Sequence[keras.callbacks.Callback] = (), **kwargs: object
+    ) -> keras.callbacks.History:
         """Train as Keras does, and measure and leave behind the averages, if there are any."""
         own = [] if self.averages is None else [Averaging(self.averages)]
         return super().fit(*args, callbacks=[*own, *callbacks], **kwargs)

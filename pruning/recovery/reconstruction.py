@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import keras
 import numpy as np
 
 from pruning.datasets.data import Inputs
@@ -118,7 +118,7 @@ def reconstruct(
     return Reconstruction(tuple(found), frontier.num_samples, time.monotonic() - start)
 
 
-def _readers(graph: ChannelGraph, stays: np.ndarray) -> dict[int, Any]:
+def _readers(graph: ChannelGraph, stays: np.ndarray) -> dict[int, keras.Operation]:
     """Return id → layer for each with a kernel that reads channels which do not stay."""
     return {
         id(step.node.operation): step.node.operation
@@ -136,7 +136,7 @@ def _reads_removed(graph: ChannelGraph, stays: np.ndarray, step: ProgramStep, li
     )
 
 
-def _index(layer: Any, variable: Any) -> int:
+def _index(layer: keras.Operation, variable: keras.Variable) -> int:
     return next(index for index, each in enumerate(variables_of(layer)) if each is variable)
 
 
@@ -197,7 +197,7 @@ class _Solver:
                 gram.add(read, targets - applied(read, weights), targets)
         return gram
 
-    def _kept(self, layer: Any, linear: Linear, cut: Linear) -> tuple[np.ndarray, float]:
+    def _kept(self, layer: keras.Operation, linear: Linear, cut: Linear) -> tuple[np.ndarray, float]:
         """Return which outputs of the original's matrices stay, and what surgery multiplied them by.
 
         The outputs, counted through, have shape `(blocks, outputs)`, those of the pruned layer.

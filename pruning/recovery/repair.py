@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import keras
 import numpy as np
@@ -27,7 +26,7 @@ def repair(
     samples: Inputs,
     *,
     error: Callable[[keras.Model], float],
-    batches: Iterable[Any],
+    batches: Iterable[object],
     spec: PruningSpec,
 ) -> Repair:
     """Leave a pruned model as it was cut, refresh its statistics or reconstruct its layers: whichever is best.

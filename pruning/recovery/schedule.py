@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 
@@ -35,10 +34,10 @@ class Schedule(keras.callbacks.Callback):
         self._warmup = int(training.warmup_fraction * self._total)
         self._num_batches, self._epoch = num_batches, 0
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
         # Several steps may be one batch for Keras, which names the first of them.
         self.model.optimizer.learning_rate = self.rate(self._epoch * self._num_batches + batch)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -70,11 +70,11 @@ def numbered(named: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
     return found
 
 
-def assign(variables: Any, values: Any) -> None:
+def assign(variables: Iterable[keras.Variable], values: Iterable[np.ndarray]) -> None:
     """Give variables their values; NumPy's files know types such as bfloat16 as bytes alone."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value.view(read_weights(variable).dtype) if value.dtype.kind == "V" else value)
 
 
-def _copy(variable: Any) -> np.ndarray:
+def _copy(variable: keras.Variable) -> np.ndarray:
     return np.array(read_weights(variable))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from keras import layers, ops
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.keras_model.parts import variables_of
+from pruning.keras_model.tensors import BackendTensor
 from pruning.rules.records import WeightAxis
 from pruning.spec import Sparsity
 
@@ -30,11 +30,11 @@ class _Part:
         rows: Where, shape `(num_channels, n)`.
     """
 
-    variable: Any
+    variable: keras.Variable
     axis: int
     rows: np.ndarray
 
-    def channels_first(self) -> Any:
+    def channels_first(self) -> BackendTensor:
         """Return the weights, shape `(num_channels, features)`."""
         weights = ops.moveaxis(ops.convert_to_tensor(self.variable), self.axis, 0)
         weights = ops.take(ops.reshape(weights, (weights.shape[0], -1)), self.rows.reshape(-1), axis=0)
@@ -93,7 +93,7 @@ class Penalty:
             )
         return cls(sparsity, groups)
 
-    def value(self) -> Any:
+    def value(self) -> BackendTensor | float:
         """Return the term, a scalar, differentiable by the variables."""
         return self.sparsity.strength * sum(_TERMS[self.sparsity.kind](parts) for parts in self.groups)
 
@@ -106,11 +106,11 @@ def _part(graph: ChannelGraph, group: ChannelGroup, axis: WeightAxis) -> _Part:
     return _Part(variables_of(axis.layer)[axis.variable_index], axis.axis, graph.rows(axis, group))
 
 
-def _absolute(parts: Sequence[_Part]) -> Any:
+def _absolute(parts: Sequence[_Part]) -> BackendTensor:
     return sum(ops.sum(ops.abs(part.channels_first())) for part in parts)
 
 
-def _grouped(parts: Sequence[_Part]) -> Any:
+def _grouped(parts: Sequence[_Part]) -> BackendTensor:
     squares = sum(ops.sum(ops.square(part.channels_first()), axis=1) for part in parts)
     spread = ops.maximum(ops.max(squares) - ops.min(squares), keras.config.epsilon())
     counted = ops.power(2.0, _STEEPNESS * (ops.max(squares) - squares) / spread)
@@ -122,5 +122,5 @@ _COUNTS: dict[str, Callable[[WeightAxis], bool]] = {
     "group_norm": lambda axis: axis.role != "through",
 }
 """Kind → whether weights along an axis count."""
-_TERMS: dict[str, Callable[[Sequence[_Part]], Any]] = {"batch_norm": _absolute, "group_norm": _grouped}
+_TERMS: dict[str, Callable[[Sequence[_Part]], BackendTensor]] = {"batch_norm": _absolute, "group_norm": _grouped}
 """Kind → what the weights of a group's channels add, before it is multiplied by the strength."""

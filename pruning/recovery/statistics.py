@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 
 from pruning.graph.program import Program
 from pruning.keras_model.parts import layers_inside
 from pruning.keras_model.weights import read_weights
 
 
-def trained_normalizations(model: keras.Model) -> list[Any]:
+def trained_normalizations(model: keras.Model) -> list[layers.BatchNormalization]:
     """Return the BatchNormalization layers whose statistics training would change, nested ones too."""
-    return [
-        layer
-        for layer in layers_inside(model)
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
+    return [layer for layer in layers_inside(model) if isinstance(layer, layers.BatchNormalization) and layer.trainable]
 
 
-def refresh_statistics(model: keras.Model, normalizations: Sequence[Any], batches: Iterable[Any]) -> None:
+def refresh_statistics(
+    model: keras.Model, normalizations: Sequence[layers.BatchNormalization], batches: Iterable[object]
+) -> None:
     """Measure the statistics of some BatchNormalization layers anew, in place.
 
     After a prune they describe activations that are no more, and after a short training the moving averages have
@@ -49,22 +47,22 @@ def refresh_statistics(model: keras.Model, normalizations: Sequence[Any], batche
         layer.momentum = momentum
 
 
-def statistics_of(normalizations: Sequence[Any]) -> list[np.ndarray]:
+def statistics_of(normalizations: Sequence[layers.BatchNormalization]) -> list[np.ndarray]:
     """Return copies of the moving means and variances."""
     return [read_weights(variable).copy() for variable in _variables(normalizations)]
 
 
-def restore_statistics(normalizations: Sequence[Any], statistics: Sequence[np.ndarray]) -> None:
+def restore_statistics(normalizations: Sequence[layers.BatchNormalization], statistics: Sequence[np.ndarray]) -> None:
     """Give back what `statistics_of` returned."""
     for variable, value in zip(_variables(normalizations), statistics, strict=True):
         variable.assign(value)
 
 
-def _variables(normalizations: Sequence[Any]) -> list[Any]:
+def _variables(normalizations: Sequence[layers.BatchNormalization]) -> list[keras.Variable]:
     return [variable for layer in normalizations for variable in (layer.moving_mean, layer.moving_variance)]
 
 
-def _parts(operation: Any) -> set[int]:
+def _parts(operation: keras.Operation) -> set[int]:
     """Return the ids of a layer and of those that it holds."""
     return (
         {id(part) for part in [operation, *layers_inside(operation)]} if isinstance(operation, keras.Layer) else set()

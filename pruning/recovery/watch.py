@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -19,6 +18,9 @@ from pruning.recovery.training_state import TrainingSnapshot, TrainingState
 
 OnEpoch = Callable[[int, float, dict[str, float]], None]
 """`on_epoch(epoch from 1, share of the phase done, latest figures)`, at most once a second and at each epoch's end."""
+
+Logs = Mapping[str, float | np.ndarray] | None
+"""Figures by name, as Keras tells them; of some metrics one for each class."""
 
 
 class Watch(keras.callbacks.Callback):
@@ -60,11 +62,11 @@ class Watch(keras.callbacks.Callback):
         """Go on where a training stopped."""
         self.state, self.best = resumed.state, resumed.best
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if time.monotonic() - self._told >= 1:
             self._tell(self.state.epochs + 1, self.state.epochs + (batch + 1) / self._num_batches, _figures(logs))
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         figures = _figures(logs)
         _require_finite(figures, epoch + 1)
         history = {name: [*self.state.history.get(name, []), value] for name, value in figures.items()}
@@ -109,7 +111,7 @@ class Watch(keras.callbacks.Callback):
             raise
 
 
-def _figures(logs: Any) -> dict[str, float]:
+def _figures(logs: Logs) -> dict[str, float]:
     """Return figures by name; those for each class as their mean."""
     return {name: float(np.mean(value)) for name, value in (logs or {}).items()}
 
