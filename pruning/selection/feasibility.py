@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pruning.counting.costs import Costs
 from pruning.errors import InfeasibleError
@@ -17,7 +16,7 @@ from pruning.selection.room import Room
 from pruning.selection.targets import nearness, solve
 from pruning.spec import PruningSpec
 
-_RELAXED: dict[str, Any] = {
+_RELAXED: dict[str, object] = {
     "max_filters_removed": None, "min_channels": 1, "min_channels_by_layer": {}, "max_ratio": None, "round_to": 1,
     "include": [], "exclude": [], "freeze": [], "ratios": {}, "ratios_by_width": [],
 }  # fmt: skip
@@ -65,7 +64,7 @@ class _Asked:
         wanted = goals(spec, self.baseline)
         return [name for name, amount in nearest.items() if amount > wanted[name]]
 
-    def is_reached(self, spec: PruningSpec, changes: Mapping[str, Any]) -> bool:
+    def is_reached(self, spec: PruningSpec, changes: Mapping[str, object]) -> bool:
         """Tell whether the targets can be reached with some fields of the spec changed."""
         changed = spec.model_copy(update=dict(changes))
         return not self.missed(changed, self.nearest(changed)[0])

@@ -214,7 +214,7 @@ def _total(counts: Iterable[int | None]) -> int | None:
     return total
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return the value of a field as a reason for reading gives it."""
     if not isinstance(value, float):
         return str(value)

@@ -125,7 +125,7 @@ def sensitivity(
             expected="at least one number, each above 0 and below 1",
         )
     # A spec, so that arguments are checked where all others are.
-    asked: dict[str, Any] = {"criterion": criterion, "calibration_samples": calibration_samples, "seed": seed}
+    asked: dict[str, object] = {"criterion": criterion, "calibration_samples": calibration_samples, "seed": seed}
     spec = checked(PruningSpec, {**asked, "scope": "sensitivity", "ratio": 0.5}, "pruning")
     arrays = Data.of(data)
     spec = spec.resolved(has_data=True, has_targets=arrays.is_labelled)
