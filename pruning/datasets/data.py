@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pruning.datasets.checks import check_shape, check_split, check_values, check_weights, in_order
+from pruning.datasets.holding_out import held_out
 from pruning.datasets.parts import PARTS, label, named, parts_of
 from pruning.datasets.rows import Samples, chosen_of, rows_of
 from pruning.errors import DataError
@@ -118,12 +119,12 @@ class Data:
             )
 
     def split(self, validation_split: float, seed: int) -> Data:
-        """Return data with a validation set: its own, or a random share of the training samples."""
+        """Return data with a validation set: its own, or a random share of each class of training samples."""
         if self.x_val:
             return self
-        order = np.random.default_rng(seed).permutation(self.num_train)
         num_val = min(max(1, round(validation_split * self.num_train)), self.num_train - 1)
-        held, rest = np.sort(order[:num_val]), np.sort(order[num_val:])
+        held = held_out(self.y_train, self.num_train, num_val, seed)
+        rest = np.setdiff1d(np.arange(self.num_train), held)
         return replace(
             self,
             x_train=rows_of(self.x_train, rest),
