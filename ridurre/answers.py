@@ -84,5 +84,5 @@ def unreachable(
     return ServiceUnreachableError(
         f"The service does not answer: {error or type(error).__name__}.",
         received=url,
-        hint="Start one with `ridurre serve`, or give its URL with --url or RIDURRE_URL.",
+        hint="Start one with `ridurre serve`, name one with --url or RIDURRE_URL, or prune in this process: --local.",
     )

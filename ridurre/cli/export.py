@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from pruning.catalog import EXPORT_FORMATS
 from ridurre.cli.exits import exit_codes
 from ridurre.cli.literal import literal
 from ridurre.cli.options import Model
+from ridurre.cli.quiet import load_keras
 from ridurre.cli.table import spoken
 
 FORMAT_HELP = "  ".join(
@@ -46,7 +46,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a model in another format and check that it computes the same there."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it once, when it is imported
+    load_keras()
     from ridurre.local import export as export_locally
 
     console = Console()

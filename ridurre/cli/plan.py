@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from ridurre.cli.grouped import with_options
 from ridurre.cli.literal import literal, literal_lines
 from ridurre.cli.options import Model, PruneOptions
 from ridurre.cli.progress import ProgressDisplay
+from ridurre.cli.quiet import load_keras
 from ridurre.target import check_file_target
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def plan(
     the layers of the smallest.
     """
     pruning, training = options.for_pruning(), options.for_training()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it once, when it is imported
-
+    load_keras()
     from ridurre.local import plan as plan_locally
 
     console = Console()

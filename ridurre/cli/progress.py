@@ -38,6 +38,7 @@ class ProgressDisplay:
             TextColumn("{task.fields[metrics]}", markup=False),
             _Eta(),
             console=console,
+            disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("queued", total=1.0, metrics="", eta_seconds=None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ridurre.cli.grouped import with_options
 from ridurre.cli.literal import literal, literal_lines
 from ridurre.cli.options import Model, Out, PruneOptions, Url
 from ridurre.cli.progress import ProgressDisplay
+from ridurre.cli.quiet import load_keras
 from ridurre.cli.table import before_after
 from ridurre.client import Client
 from ridurre.conversations.pruning import default_target, naming_the_job
@@ -117,8 +117,7 @@ def _cancel(client: Client, job_id: str) -> None:
 
 
 def _locally(asked: _Asked, resume: Path | None, console: Console) -> dict[str, Any]:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it once, when it is imported
-
+    load_keras()
     from ridurre.local import prune as prune_locally
 
     with ProgressDisplay(console, is_local=True) as display:
