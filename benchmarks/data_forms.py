@@ -296,9 +296,9 @@ def with_command(write: Write, case: Case, folder: Path) -> str | None:
         raise ValueError(done.stderr.strip().removeprefix("Error: ") or done.stdout)
     if case.kind.loss is None:
         return None
-    found = re.search(r"val_loss\D+([\d.]+)\D+([\d.]+)", done.stdout)
+    found = re.search(r"val loss\D+([\d.]+)\D+([\d.]+)", done.stdout)
     if found is None:
-        return f"no val_loss in the table: {done.stdout[:300]}"
+        return f"no loss in the table: {done.stdout[:300]}"
     for shown, model in zip(found.groups(), (case.model, keras.saving.load_model(out)), strict=True):
         loss = case.loss_of(model)
         if abs(float(shown) - loss) > TOLERANCE * max(1, loss):
