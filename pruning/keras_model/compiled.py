@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,7 +69,17 @@ def fresh(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def own_name(metric: keras.Metric) -> str:
+    """Return the name of a metric that was given none, without the number that Keras appends from the second on."""
+    return re.sub(r"_\d+$", "", metric.name)
+
+
 def _fresh(metric: object) -> object:
+    if isinstance(metric, type):
+        # Keras makes an object of a class at every compile, each with another name.
+        made = metric()
+        made.name = own_name(made)
+        return made
     if not isinstance(metric, keras.Metric):
         return metric
     return from_config(metric, config_of(metric))

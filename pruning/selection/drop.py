@@ -116,10 +116,17 @@ def far_apart(spec: PruningSpec, before: Mapping[str, float], after: Mapping[str
 
 
 def _watched(spec: PruningSpec, measured: Mapping[str, float]) -> str:
-    """Return the name of the watched figure, which the spec may give with or without `val_`."""
+    """Return the name of the watched figure, which the spec may give without `val_`, or by the metric's class."""
     if spec.metric is None:
         return next((name for name in measured if not _is_loss(name)), f"{VALIDATION}loss")
-    return spec.metric if spec.metric in measured else VALIDATION + spec.metric
+    wanted = (spec.metric, VALIDATION + spec.metric)
+    alike = [name for name in measured if _squashed(name) == _squashed(wanted[1])]
+    return next((name for name in (*wanted, *alike) if name in measured), wanted[1])
+
+
+def _squashed(name: str) -> str:
+    """Return a name in which class and snake case are the same: `MeanIoU` and `mean_io_u`."""
+    return name.replace("_", "").lower()
 
 
 def _is_share(name: str, measured: Mapping[str, float]) -> bool:

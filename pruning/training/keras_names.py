@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from pruning.errors import SpecError, first_line
+from pruning.keras_model.compiled import own_name
 from pruning.spec import KerasName, NamedOptions, TrainingSpec
 
 _NOT_FOR_USE = ("Loss", "Metric", "Optimizer", "LossScaleOptimizer")
@@ -29,13 +31,21 @@ def wanted_loss(training: TrainingSpec) -> Any:
 def wanted_metrics(training: TrainingSpec) -> Any:
     """Return the wanted metrics as names and configs, or by output; `None` if none are wanted."""
     if isinstance(training.metrics, dict):
-        return {
-            name: [_resolve(each, keras.metrics, "training.metrics") for each in metrics]
-            for name, metrics in training.metrics.items()
-        }
-    if training.metrics is None:
-        return None
-    return [_resolve(each, keras.metrics, "training.metrics") for each in training.metrics]
+        return {name: _named(metrics) for name, metrics in training.metrics.items()}
+    return None if training.metrics is None else _named(training.metrics)
+
+
+def _named(metrics: Sequence[KerasName]) -> list[Any]:
+    """Return metrics as names and configs. Each config says its name, which Keras would count up at every compile."""
+    named, taken = [], Counter[str]()
+    for metric in metrics:
+        resolved = _resolve(metric, keras.metrics, "training.metrics")
+        if isinstance(resolved, dict):
+            name = own_name(built(resolved, "training.metrics"))
+            resolved["config"].setdefault("name", f"{name}_{taken[name]}" if taken[name] else name)
+            taken[name] += 1
+        named.append(resolved)
+    return named
 
 
 def wanted_optimizer(training: TrainingSpec) -> Any:
