@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from pruning.export.latency import LEAST_CALLS, calls_of, seconds_in_turns
+from pruning.keras_model.learning_rate import require_config
 from pruning.keras_model.optimizer_state import without_state
 from pruning.spec import Runtime
 
@@ -21,7 +22,12 @@ def file_size_bytes(model: keras.Model, *, optimizer: bool = False) -> int:
     Args:
         model: It is not changed.
         optimizer: Whether the state of its optimizer counts, if that is built.
+
+    Raises:
+        ModelError: The optimizer of a compiled model has no config: Keras cannot save the model.
     """
+    if model.compiled and isinstance(model.optimizer, keras.Optimizer):
+        require_config(model.optimizer)
     with tempfile.TemporaryDirectory() as directory, nullcontext() if optimizer else without_state(model):
         path = Path(directory) / "model.keras"
         model.save(path)

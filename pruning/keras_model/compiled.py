@@ -10,8 +10,9 @@ from typing import Any
 import keras
 from keras.src.losses.losses import LossFunctionWrapper
 
-from pruning.keras_model.configs import cannot_make, config_of, from_config
+from pruning.keras_model.configs import config_of, from_config
 from pruning.keras_model.graph import unpack_singleton
+from pruning.keras_model.learning_rate import fresh_optimizer
 
 
 def fresh_compile_arguments(model: keras.Model) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def fresh(arguments: dict[str, Any]) -> dict[str, Any]:
     for name in ("metrics", "weighted_metrics"):
         arguments[name] = keras.tree.map_structure(_fresh, arguments.get(name))
     if isinstance(arguments["optimizer"], keras.Optimizer):
-        arguments["optimizer"] = _fresh_optimizer(arguments["optimizer"])
+        arguments["optimizer"] = fresh_optimizer(arguments["optimizer"])
     return arguments
 
 
@@ -83,15 +84,3 @@ def _fresh(metric: object) -> object:
     if not isinstance(metric, keras.Metric):
         return metric
     return from_config(metric, config_of(metric))
-
-
-def _fresh_optimizer(optimizer: keras.Optimizer) -> keras.Optimizer:
-    config = dict(optimizer.get_config())
-    schedule = getattr(optimizer, "_learning_rate", None)
-    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        config["learning_rate"] = schedule
-    try:
-        anew: keras.Optimizer = type(optimizer).from_config(config)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise cannot_make(optimizer, error) from error
-    return anew

@@ -45,12 +45,14 @@ def from_config(operation: C, config: Config) -> C:
     return made
 
 
-def cannot_make(operation: Configured, error: Exception) -> ModelError:
-    """Return the error that says so, whatever Keras said of it."""
+def cannot_make(operation: object, error: Exception) -> ModelError:
+    """Return the error that says so of a layer, metric, optimizer or schedule, whatever Keras said of it."""
+    kind = "layer" if isinstance(operation, keras.Layer) else "object"
+    name = getattr(operation, "name", type(operation).__name__)
     return ModelError(
-        f"The layer {operation.name!r} cannot be made anew from its own config.",
+        f"The {kind} {name!r} cannot be made anew from its own config.",
         field="model",
         received=f"{type(operation).__module__}.{type(operation).__name__}: {first_line(error)}",
-        expected="a layer for which type(layer).from_config(layer.get_config()) works",
+        expected="a class whose from_config takes what its get_config returns",
         hint="Give the class a get_config that returns all its constructor's arguments.",
     )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from pruning.keras_model.learning_rate import fresh_optimizer
 from pruning.keras_model.weights import read_weights
 
 Values = dict[int, np.ndarray]
@@ -42,7 +43,7 @@ def without_state(model: keras.Model) -> Iterator[None]:
         yield
         return
     attributes = vars(model)  # What is set here Keras does not track.
-    attributes["optimizer"] = type(own).from_config(own.get_config())
+    attributes["optimizer"] = fresh_optimizer(own)
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from pruning.datasets.rows import Samples
 from pruning.errors import SpecError, first_line
 from pruning.keras_model.compiled import compiled_as, fresh, fresh_compile_arguments
 from pruning.keras_model.graph import last_layer, outputs_by_name
+from pruning.keras_model.learning_rate import require_config, schedule_of
 from pruning.keras_model.optimizer_state import go_on, has_state
 from pruning.keras_model.parts import layers_inside
 from pruning.spec import TrainingSpec
@@ -72,7 +73,8 @@ class Compiling:
         self._delivered_loss = loss
         self._is_soft = training.label_smoothing > 0 or training.known_augmentation.mixup > 0
         self._loss = of_probabilities(loss, keras.losses) if self._is_soft else loss
-        self.learning_rate = training.learning_rate or rate_of(self._arguments()["optimizer"])
+        require_config(self._arguments()["optimizer"])
+        self.learning_rate = training.learning_rate or self._own_rate()
 
     @property
     def described(self) -> dict[str, Any]:
@@ -196,6 +198,15 @@ class Compiling:
             # Keras counts optimizers; a file must not tell how many there were.
             arguments["optimizer"].name = type(arguments["optimizer"]).__name__.lower()
         return arguments
+
+    def _own_rate(self) -> float:
+        """Return the learning rate of the optimizer; a schedule's is told of, for the job has a schedule of its own."""
+        optimizer = self._arguments()["optimizer"]
+        rate, schedule = rate_of(optimizer), schedule_of(optimizer)
+        if schedule is not None:
+            name = getattr(schedule, "__name__", type(schedule).__name__)
+            self._note(f"the learning rate is {rate:.6g}, the highest of the compiled model's schedule {name}")
+        return rate
 
     def _check_names(self, wishes: Any, field: str) -> None:
         unknown = set(wishes) - set(self._outputs) if isinstance(wishes, dict) else set()
