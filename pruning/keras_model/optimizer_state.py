@@ -20,13 +20,23 @@ Pairs = Sequence[tuple[keras.Variable, keras.Variable]]
 
 
 def has_state(optimizer: object) -> bool:
-    """Tell whether an optimizer has taken a step; loading a compiled model builds one that has not."""
-    return isinstance(optimizer, keras.Optimizer) and optimizer.built and int(optimizer.iterations) > 0
+    """Tell whether an optimizer has taken a step; loading a compiled model builds one that has not.
+
+    Where Keras loads an HDF5 file, it builds one that has taken steps with no variable: there is nothing to go on with.
+    """
+    if not isinstance(optimizer, keras.Optimizer) or not optimizer.built:
+        return False
+    return int(optimizer.iterations) > 0 and any(trained_variables(part) for part in _parts(optimizer))
 
 
 def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
     """Return the variables that a built optimizer trains, in its order."""
     return list(optimizer._trainable_variables)
+
+
+def slots_of(optimizer: keras.Optimizer) -> list[keras.Variable]:
+    """Return what a built optimizer keeps for the variables that it trains: of the first kind for all, and so on."""
+    return [slot for slots in _families(optimizer).values() for slot in slots if slot is not None]
 
 
 def build_optimizer(model: keras.Model) -> None:

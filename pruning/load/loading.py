@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from pruning.errors import ModelError
+from pruning.keras_model.hdf5 import restore_optimizer
 from pruning.keras_model.weights import read_weights
 from pruning.load.archive import ModelFile
 from pruning.load.refusals import refuse
@@ -103,7 +104,7 @@ def _load(path: Path) -> LoadedModel:
         warnings.simplefilter("ignore")
         try:
             model = keras.saving.load_model(path)
-            return LoadedModel(model, _repair_metrics(model))
+            return LoadedModel(model, (*_repair_metrics(model), *_restore_optimizer(model, path)))
         except _KERAS_ERRORS as error:
             compiled_error = error
         try:
@@ -111,6 +112,12 @@ def _load(path: Path) -> LoadedModel:
         except _KERAS_ERRORS as error:
             raise _refusal(error) from error
     return LoadedModel(model, (f"the model's compile settings could not be restored: {_brief(compiled_error)}",))
+
+
+def _restore_optimizer(model: keras.Model, path: Path) -> tuple[str, ...]:
+    if path.suffix != ".h5" or not model.compiled or restore_optimizer(model, path):
+        return ()
+    return ("the optimizer starts afresh: its state in the file does not fit the model's variables",)
 
 
 def _repair_metrics(model: keras.Model) -> tuple[str, ...]:
