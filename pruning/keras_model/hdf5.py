@@ -37,9 +37,13 @@ def restore_optimizer(model: keras.Model, path: Path) -> bool:
     fits = [tuple(variable.shape) for variable in variables] == [value.shape for value in values]
     for variable, value in zip(variables, values, strict=True) if fits else ():
         variable.assign(value)
+    has_steps = bool(values) and int(values[0]) > 0
+    if has_steps and not fits and not slots_of(optimizer):
+        optimizer.iterations.assign(values[0])  # Keras 2 kept momenta that are not used.
+        fits = True
     # What is set here Keras does not track.
     vars(model)["optimizer"] = optimizer if has_state(optimizer) else fresh_optimizer(optimizer)
-    return fits
+    return fits or not has_steps
 
 
 def _state(path: Path) -> tuple[list[str], list[np.ndarray]]:

@@ -16,6 +16,7 @@ from pruning.errors import ModelError
 from pruning.model_layout import CONFIG, METADATA, WEIGHTS
 from pruning.zip_layout import claims_too_much
 
+_COMPILING = "compile_config"
 _MAX_JSON_BYTES = 1 << 26
 
 
@@ -25,7 +26,7 @@ class ModelFile:
 
     Attributes:
         path: Where it is; its suffix tells its format.
-        config: Class name and config of the model.
+        config: Class name and config of the model, and under `compile_config` how it is compiled, if it is.
         keras_version: What wrote it, `""` where the file does not say.
     """
 
@@ -54,7 +55,7 @@ class ModelFile:
         if self.path.suffix == ".h5":
             shutil.copyfile(self.path, copy)
             with h5py.File(copy, "r+") as file:
-                file.attrs["model_config"] = json.dumps(config).encode()
+                file.attrs["model_config"] = json.dumps({**config, _COMPILING: None}).encode()
             return copy
         return _copy_zip(self.path, copy, {CONFIG: json.dumps(config).encode()})
 
@@ -75,7 +76,9 @@ class ModelFile:
 
 def _read_hdf5(path: Path) -> tuple[dict[str, Any], str]:
     with h5py.File(path, "r") as file:
-        config, version = (file.attrs.get(name) for name in ("model_config", "keras_version"))
+        config, version, compiling = (
+            file.attrs.get(name) for name in ("model_config", "keras_version", "training_config")
+        )
         if config is None:
             raise ModelError(
                 "The file holds weights only.",
@@ -84,7 +87,7 @@ def _read_hdf5(path: Path) -> tuple[dict[str, Any], str]:
                 expected="a whole model: architecture and weights",
                 hint="Build the model, load these weights into it, and save it with model.save('model.keras').",
             )
-    return json.loads(config), _text(version)
+    return {**json.loads(config), **({} if compiling is None else {_COMPILING: json.loads(compiling)})}, _text(version)
 
 
 def _read_zip(path: Path) -> tuple[dict[str, Any], str]:

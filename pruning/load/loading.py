@@ -8,15 +8,16 @@ import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from pruning.errors import ModelError
 from pruning.keras_model.hdf5 import restore_optimizer
+from pruning.keras_model.lost_loss import tell_lost_loss
 from pruning.keras_model.weights import read_weights
 from pruning.load.archive import ModelFile
+from pruning.load.compiling import compile_as_saved
 from pruning.load.refusals import refuse
 from pruning.load.repairs import repaired
 from pruning.load.weight_paths import NOTE, move_weights
@@ -85,61 +86,52 @@ def load(path: str | Path) -> LoadedModel:
     return LoadedModel(loaded.model, (*notes, *loaded.notes))
 
 
-def _prepare(path: Path, directory: Path) -> tuple[Path, tuple[str, ...]]:
+def _prepare(path: Path, directory: Path) -> tuple[ModelFile, tuple[str, ...]]:
     """Return a file that Keras 3 reads as it was meant, and what had to be repaired."""
     file = ModelFile.read(path)
     refuse(file.config)
     if not file.from_keras_2:
-        return path, ()
+        return file, ()
     config, notes = repaired(file.config)
     if notes:
-        file = replace(file, path=file.write(config, directory))
+        file = replace(file, path=file.write(config, directory), config=config)
     moved = file.with_weights(move_weights, directory)
-    return (moved, (*notes, NOTE)) if moved else (file.path, notes)
+    return (replace(file, path=moved), (*notes, NOTE)) if moved else (file, notes)
 
 
-def _load(path: Path) -> LoadedModel:
+def _load(file: ModelFile) -> LoadedModel:
     with warnings.catch_warnings():
         # That a file holds no optimizer state, or an older format, needs no warning here.
         warnings.simplefilter("ignore")
+        if file.path.suffix == ".h5":
+            return _load_hdf5(file)
         try:
-            model = keras.saving.load_model(path)
-            return LoadedModel(model, (*_repair_metrics(model), *_restore_optimizer(model, path)))
+            return LoadedModel(keras.saving.load_model(file.path), ())
         except _KERAS_ERRORS as error:
             compiled_error = error
-        try:
-            model = keras.saving.load_model(path, compile=False)
-        except _KERAS_ERRORS as error:
-            raise _refusal(error) from error
-    return LoadedModel(model, (f"the model's compile settings could not be restored: {_brief(compiled_error)}",))
+        model = _built(file)
+    lost = f"the model's compile settings could not be restored: {_brief(compiled_error)}"
+    tell_lost_loss(model, lost)
+    return LoadedModel(model, (lost,))
 
 
-def _restore_optimizer(model: keras.Model, path: Path) -> tuple[str, ...]:
-    if path.suffix != ".h5" or not model.compiled or restore_optimizer(model, path):
-        return ()
-    return ("the optimizer starts afresh: its state in the file does not fit the model's variables",)
+def _load_hdf5(file: ModelFile) -> LoadedModel:
+    model, settings = _built(file), file.config.get("compile_config")
+    if settings is None:
+        return LoadedModel(model, ())
+    notes = compile_as_saved(model, settings)
+    if model.compiled and not restore_optimizer(model, file.path):
+        notes = (*notes, "the optimizer starts afresh: its state in the file does not fit the model's variables")
+    return LoadedModel(model, notes)
 
 
-def _repair_metrics(model: keras.Model) -> tuple[str, ...]:
-    """Recompile a model of Keras 2 whose metrics hold the name of a function where Keras 3 calls a function."""
-    if not model.compiled:
-        return ()
-    config = model.get_compile_config()
-    repaired = _by_name(config["metrics"])
-    if repaired == config["metrics"]:
-        return ()
-    model.compile_from_config({**config, "metrics": repaired})
-    return ("repaired: metrics saved by Keras 2 are taken by name",)
-
-
-def _by_name(metrics: Any) -> Any:
-    if isinstance(metrics, list):
-        return [_by_name(metric) for metric in metrics]
-    if isinstance(metrics, dict) and isinstance(metrics.get("config"), dict):
-        function = metrics["config"].get("fn")
-        if metrics.get("class_name") == "MeanMetricWrapper" and isinstance(function, str):
-            return "accuracy" if metrics["config"].get("name") == "accuracy" else function
-    return metrics
+def _built(file: ModelFile) -> keras.Model:
+    """Return the model of a file, not compiled."""
+    try:
+        model: keras.Model = keras.saving.load_model(file.path, compile=False)
+    except _KERAS_ERRORS as error:
+        raise _refusal(error) from error
+    return model
 
 
 def _refusal(error: Exception) -> ModelError:

@@ -15,7 +15,7 @@ from pruning.datasets.data import Data
 from pruning.datasets.rows import Samples
 from pruning.errors import SpecError, first_line
 from pruning.keras_model.compiled import compiled_as, fresh, fresh_compile_arguments
-from pruning.keras_model.graph import last_layer, outputs_by_name
+from pruning.keras_model.graph import outputs_by_name
 from pruning.keras_model.learning_rate import require_config, schedule_of
 from pruning.keras_model.optimizer_state import go_on, has_state
 from pruning.keras_model.parts import layers_inside
@@ -23,21 +23,18 @@ from pruning.spec import TrainingSpec
 from pruning.training.augmentation import moving_targets
 from pruning.training.keras_names import (
     built,
-    config_of,
     described,
     loss_name,
-    wanted_loss,
     wanted_metrics,
     wanted_optimizer,
 )
 from pruning.training.learning_rate import rate_of, with_rate
+from pruning.training.loss_choice import CROSSENTROPIES, LossChoice
 from pruning.training.mixup import require_mixable
 from pruning.training.sample_losses import summed_losses
 from pruning.training.sample_weights import class_labels, class_weighted, no_classes
 from pruning.training.soft_labels import LabelSmoothing, of_probabilities
 from pruning.training.targets import fit_target
-
-_CROSSENTROPY = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
 
 
 class Compiling:
@@ -66,10 +63,7 @@ class Compiling:
         # Taken once: the model itself is compiled in other ways later.
         self._as_it_came = fresh_compile_arguments(model) if model.compiled else {}
         self._delivers_state = model.compiled and has_state(model.optimizer)
-        loss = wanted_loss(training)
-        loss = self._as_it_came.get("loss") if loss is None else self._with_logits(loss)
-        if loss is None:
-            loss = self._with_logits(self._infer_loss(data))
+        loss = LossChoice(model, self._note).choose(training, self._as_it_came.get("loss"), data)
         self._delivered_loss = loss
         self._is_soft = training.label_smoothing > 0 or training.known_augmentation.mixup > 0
         self._loss = of_probabilities(loss, keras.losses) if self._is_soft else loss
@@ -184,7 +178,7 @@ class Compiling:
             arguments["loss_weights"] = None
         metrics = wanted_metrics(self._training)
         if metrics is None and arguments.get("metrics") is None:
-            metrics = ["accuracy"] if loss_name(self._loss) in _CROSSENTROPY else []
+            metrics = ["accuracy"] if loss_name(self._loss) in CROSSENTROPIES else []
         if metrics is not None:
             arguments["metrics"] = built(metrics, "training.metrics")
         for name in ("metrics", "weighted_metrics") if self._is_soft and not for_delivery else ():
@@ -240,7 +234,7 @@ class Compiling:
             y_val={name: self._fit_target(name, y, "y_val") for name, y in data.y_val.items()},
         )
         if self._training.known_augmentation.mixup:
-            classes = {name for name in fitted.y_train if loss_name(self._loss_of(name)) in _CROSSENTROPY}
+            classes = {name for name in fitted.y_train if loss_name(self._loss_of(name)) in CROSSENTROPIES}
             require_mixable(fitted.x_train, fitted.y_train, frozenset(classes))
         if self._training.class_weights is not None:
             self.sample_weights(fitted)
@@ -295,44 +289,6 @@ class Compiling:
         if fitted is not target:
             self._note(f"the labels of {name} were one-hot encoded for {loss_name(loss)}")
         return fitted
-
-    def _infer_loss(self, data: Data) -> Any:
-        data.require_targets("Choosing a loss for a model that is not compiled")
-        names = list(self._outputs)
-        target = next(iter(data.y_train.values()))
-        shape = self._outputs[names[0]].shape
-        are_labels = (
-            target.dtype.kind in "iu" and target.size == len(target) and (shape[-1] != 1 or np.max(target) <= 1)
-        )
-        if len(names) == 1 and len(shape) == 2 and are_labels:
-            kind = "binary_crossentropy" if shape[-1] == 1 else "sparse_categorical_crossentropy"
-            self._note(f"no loss was given and the model is not compiled: {kind} for integer labels")
-            return kind
-        raise SpecError(
-            "There is no loss: the model is not compiled and none was given.",
-            field="training.loss",
-            received="nothing",
-            expected="the name of a Keras loss, or one for each output",
-            hint="Set training.loss, for example to 'mean_squared_error'.",
-        )
-
-    def _with_logits(self, loss: Any) -> Any:
-        """Give a cross-entropy that was asked for by name the right `from_logits`."""
-        if isinstance(loss, dict) and "class_name" not in loss:
-            return {name: self._logits_of(name, each) for name, each in loss.items()}
-        return self._logits_of(next(iter(self._outputs)), loss) if len(self._outputs) == 1 else loss
-
-    def _logits_of(self, output: str, loss: Any) -> Any:
-        tensor = self._outputs.get(output)
-        if not isinstance(loss, str) or loss_name(loss) not in _CROSSENTROPY or tensor is None:
-            return loss
-        operation = last_layer(tensor)
-        activation = getattr(getattr(operation, "activation", None), "__name__", None)
-        if activation in ("softmax", "sigmoid") or isinstance(operation, keras.layers.Softmax):
-            return loss
-        self._note(f"output {output} has no softmax or sigmoid: {loss} takes it as logits")
-        class_name = "".join(word.capitalize() for word in loss_name(loss).split("_"))
-        return config_of("keras.losses", class_name, {"from_logits": True})
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

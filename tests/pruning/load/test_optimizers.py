@@ -82,9 +82,9 @@ def test_a_state_of_other_variables_is_left_and_told_of(tmp_path: Path) -> None:
     ("module", "name", "options", "order"),
     [
         ("optimizers", "Adam", {}, ["m", "v"]),
-        ("optimizers", "RMSprop", {}, ["velocity"]),
+        ("optimizers", "RMSprop", {"momentum": 0.5}, ["velocity", "momentum"]),
         ("optimizers", "Adagrad", {}, ["accumulator"]),
-        ("optimizers.legacy", "Adam", {}, ["m", "v"]),
+        ("optimizers.legacy", "Adam", {"amsgrad": True}, ["m", "v", "vhat"]),
         ("optimizers.legacy", "SGD", {"momentum": 0.5}, ["momentum"]),
     ],
 )

@@ -19,6 +19,7 @@ from pruning.load.refusals import REFUSALS
 from pruning.load.repairs import REPAIRS
 from pruning.load.weight_paths import NOTE
 from tests.pruning.keras2 import Config, Edit, count_twice, edit_file, edit_weights, with_backslashes
+from tests.pruning.load.compile_settings import SETTINGS
 
 tf_keras = pytest.importorskip("tf_keras", reason="needs tf-keras, which writes files of Keras 2")
 L = tf_keras.layers
@@ -214,7 +215,7 @@ def test_a_file_of_keras_2_is_repaired(file: File, tmp_path: Path) -> None:
         edit_weights(path, file.weights)
 
     loaded = load(path)
-    said = [note for note in loaded.notes if "metrics" not in note]
+    said = loaded.notes
     expected = [SUMMARIES[name] for name in file.repairs.split()]
     assert {re.sub(r"^repaired: | \(.*places?\)$", "", note) for note in said if note != NOTE} == set(expected)
     assert (NOTE in said) == (file.weights is not None or file.name == "zip-attention")
@@ -231,7 +232,8 @@ def test_a_file_of_keras_2_is_repaired(file: File, tmp_path: Path) -> None:
 
 
 def test_every_repair_has_a_file() -> None:
-    assert {name for file in FILES for name in file.repairs.split()} == set(SUMMARIES)
+    named = [file.repairs for file in FILES] + [settings.repairs for settings in SETTINGS]
+    assert {name for names in named for name in names.split()} == set(SUMMARIES)
 
 
 def test_the_trap_that_repairs_avoid_is_there(tmp_path: Path) -> None:
