@@ -30,6 +30,7 @@ from pruning.scoring.importance import require_data, require_samples
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
 from pruning.timing import with_latency
+from pruning.training.unneeded_targets import with_unneeded_targets
 
 History = dict[str, list[float]]
 
@@ -112,12 +113,12 @@ def prune(
     """
     spec = checked(PruningSpec, spec, "pruning")
     training = checked(TrainingSpec, training or {}, "training")
-    arrays = None if data is None else Data.of(data)
+    functional = as_functional(model)
+    arrays = None if data is None else with_unneeded_targets(Data.of(data), functional, training)
     spec = spec.resolved(has_data=arrays is not None, has_targets=arrays is not None and arrays.is_labelled)
     require_samples(spec, arrays is not None)
     for criterion in spec.criteria:
         require_data(criterion, arrays is not None)
-    functional = as_functional(model)
     if functional is not model:
         notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
     check_objective(functional, training, has_data=data is not None)

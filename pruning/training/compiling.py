@@ -150,8 +150,19 @@ class Compiling:
             the form that `fit_targets` gives, and behind them, for each output with a mask, what its entries
             count; losses of shape `(num_samples,)`, summed over the outputs by their weights. What a mask takes
             away does not count.
+
+        Raises:
+            SpecError: No output has a loss.
         """
-        return summed_losses(self.output_losses(), list(self._outputs.values()))
+        losses = self.output_losses()
+        if all(loss is None for loss, _ in losses):
+            raise SpecError(
+                "The model's layers add its loss, one for a whole batch, where one for each sample is needed.",
+                field="training.loss",
+                received="no loss of an output",
+                expected="a loss, or a criterion that looks at none, such as coupled_norm or reconstruction",
+            )
+        return summed_losses(losses, list(self._outputs.values()))
 
     def output_losses(self) -> list[tuple[Any, float]]:
         """Return the loss of each output, `None` where it has none, and what it counts, in the order of the outputs.
@@ -277,10 +288,11 @@ class Compiling:
         return weights
 
     def _loss_of(self, name: str) -> Any:
-        """Return the loss of one output."""
+        """Return the loss of one output; `None` if it has none."""
         if isinstance(self._loss, list | tuple):
             return dict(zip(self._outputs, self._loss, strict=True))[name]
-        return self._loss.get(name) if isinstance(self._loss, dict) and name in self._loss else self._loss
+        is_by_output = isinstance(self._loss, dict) and "class_name" not in self._loss
+        return self._loss.get(name) if is_by_output else self._loss
 
     def _fit_target(self, name: str, target: Samples, split: str) -> Samples:
         loss = self._loss_of(name)

@@ -14,6 +14,7 @@ from pruning.keras_model.graph import last_layer, outputs_by_name
 from pruning.keras_model.lost_loss import lost_loss
 from pruning.spec import TrainingSpec
 from pruning.training.keras_names import config_of, loss_name, wanted_loss
+from pruning.training.unneeded_targets import own_losses
 
 CROSSENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
 
@@ -32,7 +33,7 @@ class LossChoice:
         self._note = note
 
     def choose(self, training: TrainingSpec, compiled: Any, data: Data) -> Any:
-        """Return the loss as a name, function, object or config, or by output.
+        """Return the loss as a name, function, object or config, or by output; `None`: only what layers add.
 
         Args:
             training: What is asked for.
@@ -44,15 +45,44 @@ class LossChoice:
         """
         wanted = wanted_loss(training)
         if wanted is None and compiled is not None:
-            return compiled
-        return self._with_logits(self._inferred(data) if wanted is None else wanted)
+            return self._for_each_output(compiled)
+        if wanted is None:
+            own = own_losses(self._model, data)
+            if own and self._model.compiled:
+                self._require_measurable(own, data)
+                self._note(f"the loss is what layers add themselves: {', '.join(own)}")
+                return None
+            if own:
+                raise self._two_meanings(own)
+            wanted = self._inferred(data)
+        return self._for_each_output(self._with_logits(wanted))
+
+    def _require_measurable(self, own: list[str], data: Data) -> None:
+        if not own_losses(self._model, data, training=False):
+            raise SpecError(
+                "The model is compiled without a loss, and its layers add theirs in training alone: none is measured.",
+                field="training.loss",
+                received=f"nothing, and the losses of {', '.join(own)}",
+                expected="a loss besides theirs, or layers that add their losses outside training, too",
+            )
+
+    def _two_meanings(self, own: list[str]) -> SpecError:
+        return SpecError(
+            f"{self._why().capitalize()}, and layers add losses of their own: are these all?",
+            field="training.loss",
+            received=f"nothing, and the losses of {', '.join(own)}",
+            expected="a loss besides theirs, or a model that is compiled without one",
+            hint="Set training.loss, or compile the model with an optimizer alone.",
+        )
 
     def _inferred(self, data: Data) -> Any:
-        data.require_targets("Choosing a loss for a model that is not compiled")
+        data.require_targets("Choosing a loss for a model that has none")
         names = list(self._outputs)
-        target: np.ndarray = next(iter(data.y_train.values()))
+        target = next(iter(data.y_train.values()))
         shape = self._outputs[names[0]].shape
-        are_labels = target.dtype.kind in "iu" and target.size == len(target) and (shape[-1] != 1 or target.max() <= 1)
+        are_labels = (
+            target.dtype.kind in "iu" and target.size == len(target) and (shape[-1] != 1 or np.max(target) <= 1)
+        )
         if len(names) == 1 and len(shape) == 2 and are_labels:
             kind = "binary_crossentropy" if shape[-1] == 1 else "sparse_categorical_crossentropy"
             self._note(f"no loss was given and {self._why()}: {kind} for integer labels")
@@ -67,7 +97,15 @@ class LossChoice:
 
     def _why(self) -> str:
         """Return why the model has no loss."""
+        if self._model.compiled:
+            return "the model is compiled without one and its layers add none"
         return lost_loss(self._model) or "the model is not compiled"
+
+    def _for_each_output(self, loss: Any) -> Any:
+        """Name the outputs that have no loss, too, where some are named: Keras asks for all."""
+        if not isinstance(loss, dict) or "class_name" in loss or not set(loss) <= set(self._outputs):
+            return loss
+        return {name: loss.get(name) for name in self._outputs}
 
     def _with_logits(self, loss: Any) -> Any:
         """Give a cross-entropy that was asked for by name the right `from_logits`."""
