@@ -30,6 +30,7 @@ from pruning.scoring.importance import require_data, require_samples
 from pruning.spec import PruningSpec, TrainingSpec, checked
 from pruning.subclassed import as_functional
 from pruning.timing import with_latency
+from pruning.training.fixed_batches import in_fixed_batches
 from pruning.training.unneeded_targets import with_unneeded_targets
 
 History = dict[str, list[float]]
@@ -121,6 +122,8 @@ def prune(
         require_data(criterion, arrays is not None)
     if functional is not model:
         notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
+    training, kept_to = in_fixed_batches(functional, training)
+    notes = (*notes, *(kept_to if data is not None else ()))
     check_objective(functional, training, has_data=data is not None)
     on_progress = never_falling(on_progress or (lambda progress: None))
     setting = Setting.of(functional, spec, training, arrays, on_progress)

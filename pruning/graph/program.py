@@ -20,6 +20,7 @@ from pruning.keras_model.graph import (
     standardize_inputs,
 )
 from pruning.keras_model.masks import mask_of, with_mask
+from pruning.keras_model.parts import stateful_layers, without_states
 from pruning.keras_model.tensors import BackendTensor
 from pruning.rules.call import Call
 
@@ -69,6 +70,7 @@ class Program:
         self.masks: dict[int, list[tuple[int, int]]] = {}
         self.inputs = self._new(len(self.graph.inputs))
         self.outputs = self._walk(self.graph, self.inputs)
+        self._stateful = stateful_layers(model)
         self.index = {(id(step.node.operation), step.call): index for index, step in enumerate(self.steps)}
 
     def _new(self, count: int) -> tuple[int, ...]:
@@ -114,7 +116,7 @@ class Program:
         watch: Watch | None = None,
         training: Collection[int] = (),
     ) -> list[BackendTensor]:
-        """Run steps in inference mode.
+        """Run steps in inference mode. Layers that keep states from batch to batch begin anew, and keep none.
 
         Args:
             values: Number of a tensor → its value, for all that the steps do not make themselves.
@@ -140,7 +142,9 @@ class Program:
                 for number, replaced in watch(index, {number: seen[number] for number in step.inputs}).items():
                     seen[number] = with_mask(replaced, mask_of(seen[number]))
             args, kwargs = step.node.arguments.fill_in({key: seen[number] for key, number in step.arguments.items()})
-            made = call_in_mode(step.node.operation, training=id(step.node.operation) in training)(*args, **kwargs)
+            call = call_in_mode(step.node.operation, training=id(step.node.operation) in training)
+            with without_states(self._stateful):
+                made = call(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(made), strict=True))
             for number in (*seen, *step.outputs):
                 if last.get(number, -1) <= index:

@@ -87,6 +87,12 @@ def structures(model: keras.Model) -> tuple[object, object]:
     return graph._inputs_struct, graph._outputs_struct
 
 
+def fixed_batch_size(model: keras.Model) -> int | None:
+    """Return how many samples a model takes at once, if it takes no other number."""
+    size: int | None = require_graph(model).inputs[0].shape[0]
+    return size
+
+
 def pack_inputs(model: keras.Model, values: object) -> Any:
     """Return values, in the order of the model's inputs, in the structure that the model takes."""
     return keras.tree.pack_sequence_as(require_graph(model)._inputs_struct, values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -31,6 +32,24 @@ def parts_of(layer: object) -> list[keras.Layer]:
 def layers_inside(layer: keras.Layer) -> list[keras.Layer]:
     """Return all layers inside a layer or model, at any depth, without itself."""
     return list(layer._flatten_layers(include_self=False))
+
+
+def stateful_layers(model: keras.Layer) -> list[layers.RNN]:
+    """Return the recurrent layers that keep their states from batch to batch."""
+    return [each for each in layers_inside(model) if isinstance(each, layers.RNN) and each.stateful]
+
+
+@contextmanager
+def without_states(stateful: Iterable[layers.RNN]) -> Iterator[None]:
+    """Let layers that keep states from batch to batch begin anew with each, in any size, and keep none for a while."""
+    kept = list(stateful)
+    for layer in kept:
+        layer.stateful = False
+    try:
+        yield
+    finally:
+        for layer in kept:
+            layer.stateful = True
 
 
 class Projections(NamedTuple):

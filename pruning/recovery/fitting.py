@@ -17,8 +17,9 @@ from pruning.figures import of_validation
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.compiled import build_measures
 from pruning.keras_model.configs import Config
-from pruning.keras_model.graph import last_layer, require_graph, structures
+from pruning.keras_model.graph import fixed_batch_size, last_layer, require_graph, structures
 from pruning.keras_model.optimizer_state import build_optimizer, part_from_weights
+from pruning.keras_model.parts import stateful_layers
 from pruning.keras_model.weights import read_weights
 from pruning.recovery.averaging import Averages
 from pruning.recovery.chance import Chance
@@ -43,6 +44,7 @@ from pruning.spec import Augmentation, PruningSpec, TrainingSpec
 from pruning.surgery.rebuild import compile_like, rebuild, unchanged
 from pruning.training.batches import Batches
 from pruning.training.compiling import Compiling
+from pruning.training.fixed_batches import States
 from pruning.training.freezing import frozen
 
 T = TypeVar("T")
@@ -138,7 +140,7 @@ class Recovery:
     def _evaluated(self, model: keras.Model, batches: Batches) -> dict[str, float]:
         def evaluate() -> Mapping[str, float | np.ndarray]:
             build_measures(model, batches[0][1])
-            return model.evaluate(batches, verbose=0, return_dict=True)
+            return model.evaluate(batches, callbacks=[States()], verbose=0, return_dict=True)
 
         results = _guarded(evaluate)
         # A metric that gives a figure for each class is reported as their mean.
@@ -193,7 +195,7 @@ class Recovery:
         def run() -> None:
             build_measures(trained, validation[0][1])
             build_optimizer(trained)
-            trained.fit(batches, callbacks=[chance, schedule, watch], **fit)
+            trained.fit(batches, callbacks=[States(), chance, schedule, watch], **fit)
 
         _guarded(run, watch)
         part_from_weights(trained.optimizer)
@@ -231,7 +233,8 @@ class Recovery:
             self._data.y_train,
             structures(model),
             batch_size=self._training.batch_size,
-            shuffle=True,
+            is_filled=fixed_batch_size(model) is not None,
+            shuffle=not stateful_layers(model),
             augmentation=self.aims.augmentation or self._training.known_augmentation,
             seed=self._training.seed + seed,
             first_epoch=first_epoch,
@@ -248,7 +251,9 @@ class Recovery:
         return self._measuring_batches(model, self._data.x_val, self._data.y_val)
 
     def _measuring_batches(self, model: keras.Model, x: Inputs, y: Targets, **options: Any) -> Batches:
-        return Batches(x, y, structures(model), batch_size=self._training.measuring_batch_size, **options)
+        fixed = fixed_batch_size(model)
+        size = fixed or self._training.measuring_batch_size
+        return Batches(x, y, structures(model), batch_size=size, is_filled=fixed is not None, **options)
 
     def _fitted(self, model: keras.Model) -> keras.Model:
         """Return what to train in place of a model, with variables in the order of the model's."""

@@ -14,7 +14,7 @@ from keras import ops
 from pruning.datasets.data import Arrays
 from pruning.graph.groups import ChannelGraph
 from pruning.graph.program import Program
-from pruning.keras_model.graph import last_layer, require_graph
+from pruning.keras_model.graph import fixed_batch_size, last_layer, require_graph
 from pruning.keras_model.tensors import BackendTensor
 from pruning.spec import Augmentation
 from pruning.training.augmentation import Motion
@@ -73,9 +73,9 @@ def match(
     """
     start = time.monotonic()
     arrays = list(inputs.values())
-    size = require_graph(graph.model).inputs[0].shape[0] or min(batch_size, len(arrays[0]))
+    size = fixed_batch_size(graph.model) or min(batch_size, len(arrays[0]))
     teacher, student = _Outputs(graph.model), _Outputs(small.model)
-    targets = _predicted(teacher, arrays, require_graph(graph.model).inputs[0].shape[0] or _PREDICTED)
+    targets = _predicted(teacher, arrays, fixed_batch_size(graph.model) or _PREDICTED)
     losses = [_relative_to(max(float(np.var(target)), _SMALLEST)) for target in targets]
     num_steps = max(len(arrays[0]) // size, 1)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, num_steps * num_epochs)

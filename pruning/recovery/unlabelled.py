@@ -7,6 +7,7 @@ import numpy as np
 from pruning.datasets.data import Data
 from pruning.datasets.rows import rows_of, taken
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.graph import fixed_batch_size
 from pruning.recovery.held_out import MAX_RECONSTRUCTED, held_apart
 from pruning.recovery.repair import output_error, repair
 from pruning.report import Repair
@@ -28,7 +29,10 @@ class UnlabelledRecovery:
     def repair(self, graph: ChannelGraph, small: ChannelGraph, stays: np.ndarray, spec: PruningSpec) -> Repair:
         """Do to a model right after a prune what brings its outputs nearest to the original's; see `repair`."""
         measured, held_out = held_apart(self._data.num_train, self._training.seed)
-        size = self._training.measuring_batch_size
+        fixed = fixed_batch_size(graph.model)
+        size = fixed or self._training.measuring_batch_size
+        if fixed is not None:
+            measured, held_out = (np.resize(each, -(-len(each) // fixed) * fixed) for each in (measured, held_out))
         return repair(
             graph,
             small,

@@ -31,6 +31,7 @@ class Batches(keras.utils.PyDataset):
         smoothing: How targets are smoothed, by output.
         samples: Numbers of the samples that there are; all if not given. Nothing is copied: TensorFlow keeps what it
             takes batches from, with all arrays that it holds, for as long as the process lives.
+        is_filled: Whether the last batch is filled up with samples of the first ones: some models take no other size.
         first_epoch: The epoch to start with, counted from 0: a training that goes on after an interruption
             sees the batches that it would have seen without.
 
@@ -52,6 +53,7 @@ class Batches(keras.utils.PyDataset):
         weights: Arrays | None = None,
         smoothing: Mapping[str, LabelSmoothing] | None = None,
         samples: np.ndarray | None = None,
+        is_filled: bool = False,
     ) -> None:
         super().__init__()
         self._x, self._y = x, y
@@ -62,7 +64,7 @@ class Batches(keras.utils.PyDataset):
         self._weights, self._smoothing = weights or {}, smoothing or {}
         self._seed, self._epoch = seed, first_epoch
         self._samples = np.arange(len(next(iter(x.values())))) if samples is None else samples
-        self._shuffle = shuffle
+        self._shuffle, self._is_filled = shuffle, is_filled
         self._order = self._draw()
 
     def __len__(self) -> int:
@@ -112,6 +114,7 @@ class Batches(keras.utils.PyDataset):
         return keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(structure, values))
 
     def _draw(self) -> np.ndarray:
-        if not self._shuffle:
-            return self._samples
-        return np.random.default_rng([self._seed, self._epoch]).permutation(self._samples)
+        order = self._samples
+        if self._shuffle:
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(order)
+        return np.resize(order, len(self) * self._batch_size) if self._is_filled else order
