@@ -15,12 +15,18 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
     from pruning.criteria.base import DataCriterion as DataCriterion
     from pruning.criteria.base import ScoreCriterion as ScoreCriterion
     from pruning.datasets.data import Data as Data
+    from pruning.errors import CheckpointError as CheckpointError
     from pruning.errors import CriterionError as CriterionError
     from pruning.errors import DataError as DataError
+    from pruning.errors import ExportError as ExportError
     from pruning.errors import InfeasibleError as InfeasibleError
     from pruning.errors import ModelError as ModelError
+    from pruning.errors import NothingToPruneError as NothingToPruneError
+    from pruning.errors import PlanError as PlanError
     from pruning.errors import PruningError as PruningError
     from pruning.errors import SpecError as SpecError
+    from pruning.errors import TrainingError as TrainingError
+    from pruning.errors import UnknownCriterionError as UnknownCriterionError
     from pruning.errors import VerificationError as VerificationError
     from pruning.explanation import explain as explain
     from pruning.export.exporting import ExportResult as ExportResult
@@ -44,23 +50,29 @@ if TYPE_CHECKING:  # `as` tells type checkers that a name is public.
 
 _HOMES = {
     "Channels": "pruning.criteria.base",
+    "CheckpointError": "pruning.errors",
     "Criterion": "pruning.criteria.base",
     "CriterionError": "pruning.errors",
     "Data": "pruning.datasets.data",
     "DataCriterion": "pruning.criteria.base",
     "DataError": "pruning.errors",
+    "ExportError": "pruning.errors",
     "ExportResult": "pruning.export.exporting",
     "Forecast": "pruning.foresight",
     "InfeasibleError": "pruning.errors",
     "LatencyTarget": "pruning.spec",
     "ModelError": "pruning.errors",
+    "NothingToPruneError": "pruning.errors",
+    "PlanError": "pruning.errors",
     "PruningError": "pruning.errors",
     "PruningPlan": "pruning.plan",
     "PruningSpec": "pruning.spec",
     "ScoreCriterion": "pruning.criteria.base",
     "Sensitivity": "pruning.selection.sensitivity",
     "SpecError": "pruning.errors",
+    "TrainingError": "pruning.errors",
     "TrainingSpec": "pruning.spec",
+    "UnknownCriterionError": "pruning.errors",
     "VerificationError": "pruning.errors",
     "apply_plan": "pruning.surgery.cutting",
     "as_functional": "pruning.subclassed",

@@ -27,7 +27,7 @@ from pruning.run.steps import STEPS
 from pruning.run.telling import tell
 from pruning.run.versions import versions
 from pruning.scoring.importance import require_data, require_samples
-from pruning.spec import PruningSpec, TrainingSpec, checked
+from pruning.spec import PruningSpec, TrainingSpec, checked, with_fields
 from pruning.subclassed import as_functional
 from pruning.timing import with_latency
 from pruning.training.fixed_batches import in_fixed_batches
@@ -69,7 +69,7 @@ class PruningResult:
 
 def prune(
     model: keras.Model,
-    spec: PruningSpec | Mapping[str, Any],
+    spec: PruningSpec | Mapping[str, Any] | None = None,
     data: Any = None,
     *,
     training: TrainingSpec | Mapping[str, Any] | None = None,
@@ -77,6 +77,7 @@ def prune(
     notes: tuple[str, ...] = (),
     checkpoint_directory: str | Path | None = None,
     is_timed: bool = True,
+    **pruning_options: Any,
 ) -> PruningResult:
     """Make a smaller model: train if asked, prune and fine-tune in turns, post-train.
 
@@ -97,6 +98,7 @@ def prune(
             holds a run of the same model, specs and data that was interrupted, it goes on from there and ends, on the
             same machine, with the same model as if it had not been.
         is_timed: Whether the report tells how long one call of the original and of the delivered model takes.
+        pruning_options: Fields of `PruningSpec`, such as `ratio=0.25`; they go before those of `spec`.
 
     Returns:
         The result; its model has passed `verify` at each prune.
@@ -112,7 +114,7 @@ def prune(
         VerificationError: A pruned model was not proven right.
         CheckpointError: The directory holds another run, or one that cannot be read.
     """
-    spec = checked(PruningSpec, spec, "pruning")
+    spec = checked(PruningSpec, with_fields(spec, pruning_options), "pruning")
     training = checked(TrainingSpec, training or {}, "training")
     functional = as_functional(model)
     arrays = None if data is None else with_unneeded_targets(Data.of(data), functional, training)

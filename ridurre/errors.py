@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pruning.errors import ExplainedError
+from pruning.errors import ExplainedError, SpecError
 
 
 class RidurreError(ExplainedError):
@@ -53,8 +53,8 @@ class WaitTimeoutError(RidurreError):
     """The job is not finished yet; it goes on."""
 
 
-class InvalidOptionError(RidurreError):
-    """An option that cannot be meant, or cannot be sent to a service."""
+class InvalidOptionError(RidurreError, SpecError):
+    """An option that cannot be meant, or cannot be sent to a service; a `SpecError` of the library as well."""
 
 
 class DigestMismatchError(RidurreError):

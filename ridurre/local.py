@@ -8,9 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
+from pydantic import BaseModel
+
 from pruning.catalog import AUTO, CRITERIA
-from pruning.spec import PruningSpec, TrainingSpec
-from ridurre.options import given, plain, validated
+from pruning.spec import PruningSpec, TrainingSpec, checked, with_fields
+from ridurre.options import Spec, given, plain, validated
 from ridurre.pruning_options import PruningOptions
 from ridurre.target import check_model_target, check_new_folder
 
@@ -25,51 +27,62 @@ if TYPE_CHECKING:
 def prune(
     model: Any,
     data: Any = None,
+    spec: PruningSpec | Mapping[str, Any] | None = None,
     *,
     out: str | Path | None = None,
-    training: Mapping[str, Any] | None = None,
+    training: TrainingSpec | Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    notes: tuple[str, ...] = (),
     candidates_directory: str | Path | None = None,
     checkpoint_directory: str | Path | None = None,
+    is_timed: bool = True,
     **pruning_options: Unpack[PruningOptions],
 ) -> PruningResult:
-    """Prune a model in this process; the arguments are those of `Client.prune`.
+    """Prune a model in this process, as `pruning.prune` does, from files and into files.
+
+    By keyword the arguments are those of `pruning.prune`, and of `Client.prune` as far as that has them. Data comes
+    before the spec, as it does there.
 
     Args:
         model: A Keras model, or the path of a `.keras` or `.h5` file. It is not changed.
         data: A tuple `(x, y)`, a dict of arrays, the path of an `.npz` file or of a zip or folder of images, the
             name `digits`, or `None` to prune without training and evaluation.
         out: Where to save the pruned model, if anywhere; a name that ends in `.keras`.
-        training: Fields of `TrainingSpec`, such as `{"fine_tuning_epochs": 2}`.
+        spec: Fields of `PruningSpec`, or one; `pruning_options` go before them.
+        training: Fields of `TrainingSpec`, such as `{"fine_tuning_epochs": 2}`, or one.
         on_progress: Called with a `pruning.progress.Progress` at least once a step and epoch.
+        notes: Lines for the report about what was done to the model before.
         candidates_directory: Where to save every candidate, baselines too, if anywhere: `NAME.keras` and
             `NAME.plan.json`. It is made if it is not there.
         checkpoint_directory: Where the run keeps its state: the same call goes on there after an interruption.
+        is_timed: Whether the report tells how long one call of the original and of the delivered model takes.
         pruning_options: Fields of `PruningSpec`, such as `criterion="kmeans", target_params=0.36`.
 
     Returns:
         The result of `pruning.prune`: the pruned model, its plan and its report.
 
     Raises:
-        pruning.PruningError: The library refuses, with the reason.
-        RidurreError: An option is not what its spec allows, or `out` cannot be written.
+        pruning.PruningError: As in `pruning.prune`. An option that its spec does not allow, or a path that cannot be
+            written, is an `InvalidOptionError`, which is a `pruning.SpecError`.
     """
     from pruning.delivery import save_candidates, save_model
-    from pruning.load import load_model
+    from pruning.load import LoadedModel, load
     from pruning.pipeline import prune as prune_model
 
     target = None if out is None else check_model_target(Path(out))
     candidates = None if candidates_directory is None else check_new_folder(Path(candidates_directory))
-    spec, training_spec = _specs(pruning_options, training)
-    original = load_model(Path(model)) if isinstance(model, str | Path) else model
-    with _loaded(data, original, training_spec) as arrays:
+    asked, training_spec = _specs(with_fields(spec, pruning_options), training)
+    original = load(Path(model)) if isinstance(model, str | Path) else LoadedModel(model, ())
+    with _loaded(data, original.model, training_spec) as arrays:
         result = prune_model(
-            original,
-            spec,
+            original.model,
+            asked,
             arrays,
             training=training_spec,
             on_progress=on_progress,
+            notes=(*original.notes, *notes),
             checkpoint_directory=checkpoint_directory,
+            is_timed=is_timed,
         )
     if target is not None:
         save_model(result.model, target)
@@ -113,15 +126,23 @@ def plan(
         return foresee(original, spec, arrays, training=training_spec, is_timed=is_timed, on_progress=on_progress)
 
 
-def _specs(pruning_options: Mapping[str, Any], training: Mapping[str, Any] | None) -> tuple[PruningSpec, TrainingSpec]:
+def _specs(
+    pruning: PruningSpec | Mapping[str, Any], training: TrainingSpec | Mapping[str, Any] | None
+) -> tuple[PruningSpec, TrainingSpec]:
     """Return the specs with the options that are given."""
-    options = given(pruning_options)
+    return _spec(PruningSpec, pruning, "pruning"), _spec(TrainingSpec, with_fields(training, {}), "training")
+
+
+def _spec(kind: type[Spec], value: Any, field: str) -> Spec:
+    if not isinstance(value, Mapping):
+        return checked(kind, value, field)
+    options = given(value)
     # Here, and only here, the criterion may be a function or an object, and the schedule a function.
-    own = {name: options.pop(name) for name in ("criterion", "schedule") if name in options}
-    return (
-        validated(PruningSpec, plain(options, "pruning") | own, "pruning"),
-        validated(TrainingSpec, plain(given(training or {}), "training"), "training"),
-    )
+    as_they_are = [
+        name for name, each in options.items() if name in ("criterion", "schedule") or isinstance(each, BaseModel)
+    ]
+    own = {name: options.pop(name) for name in as_they_are}
+    return validated(kind, plain(options, field) | own, field)
 
 
 def explain(model: str | Path) -> Explanation:

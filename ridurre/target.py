@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ridurre.errors import RidurreError
+from ridurre.errors import InvalidOptionError
 
 
 def check_model_target(path: Path) -> Path:
     """Return the path if a pruned model can be written there.
 
     Raises:
-        RidurreError: It has another ending than `.keras`, is a folder, or cannot be written.
+        InvalidOptionError: It has another ending than `.keras`, is a folder, or cannot be written.
     """
     if path.suffix != ".keras":
         raise _refusal("A pruned model cannot have that name.", path, "a name that ends in .keras")
@@ -23,7 +23,7 @@ def check_file_target(path: Path) -> Path:
     """Return the path if a file can be written there.
 
     Raises:
-        RidurreError: It is a folder, its folder is missing, or one of them must not be written.
+        InvalidOptionError: It is a folder, its folder is missing, or one of them must not be written.
     """
     if path.is_dir():
         raise _refusal("That is a folder.", path, "the path of a file")
@@ -37,7 +37,7 @@ def check_folder_target(folder: Path, received: Path | None = None) -> None:
     """Do nothing if files can be put into a folder.
 
     Raises:
-        RidurreError: The folder is missing, is none, or must not be written.
+        InvalidOptionError: The folder is missing, is none, or must not be written.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
@@ -50,11 +50,11 @@ def check_new_folder(path: Path) -> Path:
     """Return the path if it is a folder that files can be put into, or can be made one.
 
     Raises:
-        RidurreError: It is a file, the folder that it is in is missing, or one of them must not be written.
+        InvalidOptionError: It is a file, the folder that it is in is missing, or one of them must not be written.
     """
     check_folder_target(path if path.exists() else path.parent, path)
     return path
 
 
-def _refusal(detail: str, received: Path, expected: str) -> RidurreError:
-    return RidurreError(detail, field="out", received=str(received), expected=expected)
+def _refusal(detail: str, received: Path, expected: str) -> InvalidOptionError:
+    return InvalidOptionError(detail, field="out", received=str(received), expected=expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -52,3 +53,12 @@ def checked(kind: type[Spec], value: Any, field: str) -> Spec:
             expected=wrong[0].expected,
             hint=wrong[0].hint,
         ) from error
+
+
+def with_fields(value: Any, fields: Mapping[str, Any]) -> Any:
+    """Return what `checked` takes: a spec, given as one, as a dict of its fields or not at all, with more fields."""
+    if value is None:
+        return dict(fields)
+    if isinstance(value, BaseModel) and fields:
+        value = {name: getattr(value, name) for name in value.model_fields_set}
+    return {**value, **fields} if isinstance(value, Mapping) else value
