@@ -177,6 +177,7 @@ class ImagesInfo(_Frozen):
     )
     num_train: int = Field(ge=0)
     num_validation: int | None = Field(default=None, ge=0, description="Null where there are no validation images.")
+    num_test: int | None = Field(default=None, ge=0, description="Null where there are no test images with targets.")
     columns: tuple[str, ...] | None = Field(default=None, description="The columns of targets of the CSV.")
 
 

@@ -25,6 +25,7 @@ from pruning.run.shelf import Shelf
 from pruning.run.state import RunState
 from pruning.run.steps import STEPS
 from pruning.run.telling import tell
+from pruning.run.testing import tested
 from pruning.run.versions import versions
 from pruning.scoring.importance import require_data, require_samples
 from pruning.spec import PruningSpec, TrainingSpec, checked, with_fields
@@ -139,9 +140,9 @@ def prune(
         state = state.noted(*setting.notes).model_copy(update={"num_steps": state.num_steps + 1})
         if checkpoints is not None:
             checkpoints.write(state, Snapshot.of(graph.model))
+    report = _report(setting, state).model_copy(update={"test": tested(setting, models.copy().model, graph.model)})
     if setting.compiling is not None:
         setting.compiling.compile_for_delivery(graph.model)
-    report = _report(setting, state)
     report = with_latency(report, functional, graph.model) if is_timed else report
     tell(setting, state, "saving")
     return PruningResult(graph.model, state.plan, report, state.history, _candidates(bench, state))

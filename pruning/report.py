@@ -113,6 +113,17 @@ class Compared(BaseModel):
     values: tuple[float, ...]
 
 
+class TestMetrics(BaseModel):
+    """Loss and metrics on the test set, measured once, when all is decided."""
+
+    __test__ = False  # Not a class of tests.
+    model_config = ConfigDict(frozen=True)
+
+    before: dict[str, float] = Field(description="Of the model as it came.")
+    after: dict[str, float] = Field(description="Of the delivered model.")
+    num_samples: int
+
+
 class PruningReport(BaseModel):
     """What was asked, what was done and what came of it."""
 
@@ -136,6 +147,7 @@ class PruningReport(BaseModel):
     baselines: tuple[Compared, ...] = Field(
         default=(), description="What was made at the delivered size to compare with, as the spec asks."
     )
+    test: TestMetrics | None = Field(default=None, description="Figures of the test set, if the data has one.")
     notes: tuple[str, ...] = Field(description="What was repaired, assumed or converted on the way.")
     num_train_samples: int = 0
     num_validation_samples: int = 0

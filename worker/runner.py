@@ -107,7 +107,8 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
 
 def _success(report: PruningReport, kept: Collection[str], file_bytes: int) -> dict[str, Any]:
     last = report.after
-    metrics = {**last.metrics, "params": last.params, "file_bytes": file_bytes}
+    tested = {} if report.test is None else report.test.after
+    metrics = {**last.metrics, **tested, "params": last.params, "file_bytes": file_bytes}
     return {
         "metrics": metrics | ({} if last.macs is None else {"macs": last.macs}),
         "goal_met": report.goal_met,

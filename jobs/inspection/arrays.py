@@ -19,12 +19,12 @@ MAX_HEADER_BYTES = 2048
 MAX_BYTES = 16 * 1024**3
 MIN_SAMPLES = 2
 NAME = re.compile(
-    r"(?P<part>[xy]_(?:train|val)|sample_weight_train)(?:\.(?P<tensor>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?P<part>[xy]_(?:train|val|test)|sample_weight_train)(?:\.(?P<tensor>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
 )
 DTYPE = re.compile(r"[<>|=]?(?:f[248]|[iu][1248]|b1)")
 KINDS = {"f": "float", "i": "int", "u": "uint"}
 EXPECTED_NAMES = (
-    "x_train and y_train, and x_val and y_val or neither; without targets x_train and perhaps x_val; "
+    "x_train and y_train, and x_val and y_val or neither, and x_test and y_test or neither; without targets x_train; "
     "x_train.<name> for a model with several inputs; sample_weight_train if samples count differently"
 )
 
@@ -42,7 +42,7 @@ def read_arrays(archive: Archive) -> tuple[ArrayInfo, ...]:
     arrays = {name.removesuffix(".npy"): _read_header(archive, name) for name in archive.members}
     if sum(member.file_size for member in archive.members.values()) > MAX_BYTES:
         raise DataError("the arrays are too large", field="file", expected=f"at most {MAX_BYTES} bytes unpacked")
-    for split in ("train", "val"):
+    for split in ("train", "val", "test"):
         if f"x_{split}" in parts:
             _check_lengths([array for name, array in arrays.items() if name.split(".")[0].endswith(split)])
     return tuple(arrays[name] for name in sorted(arrays))
@@ -58,11 +58,12 @@ def _tensor_names(members: Iterable[str]) -> dict[str, set[str | None]]:
         parts.setdefault(match["part"], set()).add(match["tensor"])
     if "x_train" not in parts:
         raise _wrong_names("no x_train")
-    for part in ("y_val", "sample_weight_train"):
+    for part in ("y_val", "y_test", "sample_weight_train"):
         if part in parts and "y_train" not in parts:
             raise _wrong_names(f"{part} and no y_train")
-    if "y_train" in parts and ("x_val" in parts) != ("y_val" in parts):
-        raise _wrong_names("only one of x_val and y_val")
+    for split in ("val", "test"):
+        if "y_train" in parts and (f"x_{split}" in parts) != (f"y_{split}" in parts):
+            raise _wrong_names(f"only one of x_{split} and y_{split}")
     for part, tensors in parts.items():
         if None in tensors and len(tensors) > 1:
             raise _wrong_names(f"both {part} and {part}.<name>")

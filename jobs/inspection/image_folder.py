@@ -23,7 +23,7 @@ def read_images(archive: Archive) -> tuple[ImagesInfo, tuple[ClassInfo, ...] | N
     except DataError as error:
         error.field = "file"
         raise
-    for sample in (*layout.train, *layout.validation):
+    for sample in (*layout.train, *layout.validation, *layout.test):
         _check_size(archive, sample.image)
         if layout.form == "masks":
             _check_size(archive, str(sample.target))
@@ -31,6 +31,7 @@ def read_images(archive: Archive) -> tuple[ImagesInfo, tuple[ClassInfo, ...] | N
         targets=None if layout.form == "unlabelled" else layout.form,
         num_train=len(layout.train),
         num_validation=len(layout.validation) or None,
+        num_test=len(layout.test) or None,
         columns=layout.columns or None,
     )
     return images, _classes(layout)

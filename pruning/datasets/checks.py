@@ -16,7 +16,7 @@ def check_split(split: str, inputs: Mapping[str, Samples], targets: Mapping[str,
     """Check that the arrays of a split hold numbers, and that there are as many targets as inputs.
 
     Args:
-        split: `"train"` or `"val"`.
+        split: `"train"`, `"val"` or `"test"`.
         inputs: By name.
         targets: By name.
         is_labelled: Whether there have to be targets.

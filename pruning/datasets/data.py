@@ -33,6 +33,8 @@ class Data:
         y_train: Targets, one for each output, of any shape that the loss takes; empty if the data has none.
         x_val: The same for validation; empty if there is none yet.
         y_val: The same for validation; empty if there is none yet.
+        x_test: The same for one measurement of the finished model; empty if there is none.
+        y_test: The same for one measurement of the finished model; empty if there is none.
         sample_weight_train: What each training sample counts in the loss, >= 0, shape `(num_samples,)`, for all outputs
             (the name `""`) or by output; empty if all count alike. Validation counts all alike.
     """
@@ -41,6 +43,8 @@ class Data:
     y_train: Targets
     x_val: Inputs
     y_val: Targets
+    x_test: Inputs = field(default_factory=dict)
+    y_test: Targets = field(default_factory=dict)
     sample_weight_train: Arrays = field(default_factory=dict)
 
     @classmethod
@@ -49,12 +53,12 @@ class Data:
 
         Args:
             data: `Data`, `(x, y)`, `((x, y), (x_val, y_val))` with tuples, or a dict with the keys `x_train`,
-                `y_train` and perhaps `x_val`, `y_val`, `sample_weight_train`; without targets an array `x`, or a
-                dict without `y_train` and `y_val`. Each of them is one array, or for several inputs or outputs a
-                dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left` name an
-                input. Or batches, as `model.fit` takes them: a `tf.data.Dataset`, a `PyDataset`, a generator or a data
-                loader that ends, or two of them to train and to validate on, one of which may be `(x, y)`; they are
-                written to disk first.
+                `y_train` and perhaps `x_val`, `y_val`, `x_test`, `y_test`, `sample_weight_train`; without targets an
+                array `x`, or a dict without `y_train` and `y_val`. Each of them is one array, or for several inputs or
+                outputs a dict of arrays by name or a list of arrays in the model's order. Keys such as `x_train.left`
+                name an input. Or batches, as `model.fit` takes them: a `tf.data.Dataset`, a `PyDataset`, a generator or
+                a data loader that ends, or two of them to train and to validate on, one of which may be `(x, y)`; they
+                are written to disk first.
 
         Raises:
             DataError: It is none of these, or the arrays do not fit each other.
@@ -65,6 +69,7 @@ class Data:
         made = cls(**{name: named(parts.get(name, {}), name) for name in PARTS})
         check_split("train", made.x_train, made.y_train, made.is_labelled)
         check_split("val", made.x_val, made.y_val, made.is_labelled)
+        check_split("test", made.x_test, made.y_test, made.is_labelled)
         for name, weights in made.sample_weight_train.items():
             check_weights(weights, made.num_train, label("sample_weight_train", name))
         return made
@@ -97,6 +102,11 @@ class Data:
     def num_val(self) -> int:
         """How many samples to validate on."""
         return len(next(iter(self.x_val.values()))) if self.x_val else 0
+
+    @property
+    def num_test(self) -> int:
+        """How many samples to measure the finished model on."""
+        return len(next(iter(self.x_test.values()))) if self.x_test else 0
 
     @property
     def is_labelled(self) -> bool:
@@ -154,7 +164,7 @@ class Data:
         """
         inputs, outputs = inputs_by_name(model), outputs_by_name(model)
         ordered: dict[str, Any] = {}
-        for split in ("x_train", "x_val", "y_train", "y_val"):
+        for split in ("x_train", "x_val", "x_test", "y_train", "y_val", "y_test"):
             arrays: Mapping[str, Samples] = getattr(self, split)
             tensors = inputs if split.startswith("x") else outputs
             ordered[split] = in_order(arrays, tensors, split) if arrays else {}

@@ -86,8 +86,7 @@ def load_images(path: Path, wanted: Wanted, scratch: Path, max_train_samples: in
     with opened(path) as files:
         layout = ImageLayout.of(files.names, files.read)
         splits: dict[str, Sequence[Sample]] = {"train": layout.train}
-        if layout.validation:
-            splits["val"] = layout.validation
+        splits |= {name: samples for name, samples in (("val", layout.validation), ("test", layout.test)) if samples}
         if max_train_samples is not None and max_train_samples < len(layout.train):
             chosen = np.random.default_rng(seed).permutation(len(layout.train))[:max_train_samples]
             splits["train"] = [layout.train[i] for i in np.sort(chosen)]

@@ -10,7 +10,7 @@ import numpy as np
 from pruning.datasets.streams import is_stream, spooled
 from pruning.errors import DataError
 
-PARTS = ("x_train", "y_train", "x_val", "y_val", "sample_weight_train")
+PARTS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "sample_weight_train")
 
 
 def parts_of(data: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def parts_of(data: Any) -> dict[str, Any]:
             "as a tf.data.Dataset, or without targets an array x",
         )
     parts = {name: part for name, part in parts.items() if part is not None}
-    for required in ("x_train", "y_train") if "y_val" in parts else ("x_train",):
+    for required in ("x_train", "y_train") if {"y_val", "y_test"} & set(parts) else ("x_train",):
         if required not in parts or (isinstance(parts[required], Mapping) and not parts[required]):
             raise DataError(
                 f"There is no {required}.",

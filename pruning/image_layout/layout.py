@@ -11,11 +11,11 @@ from pruning.errors import DataError
 from pruning.image_layout.masks import IMAGES, MASKS, with_masks
 from pruning.image_layout.names import IMAGE_SUFFIXES, SPLITS, Part, parts
 from pruning.image_layout.sample import Sample
-from pruning.image_layout.table import SUFFIX, Table
+from pruning.image_layout.table import SUFFIX, Table, has_targets
 
 LAYOUT = (
     "train/<class>/<image>; or train/images/<name>.jpg with train/masks/<name>.png; or train.csv with the columns "
-    "image, number, …; each with validation likewise if there is one; or unlabelled images in one folder; JPEG or PNG"
+    "image, number, …; each with validation and test likewise; or unlabelled images in one folder; JPEG or PNG"
 )
 MAX_CLASSES = 10_000
 
@@ -31,12 +31,14 @@ class ImageLayout:
         form: What targets are: the class folder of each image, masks, the numbers of a table, or nothing.
         train: Images to train on.
         validation: Images to validate on; empty if there are none.
+        test: Images to measure the finished model on; empty if there are none, or none with targets.
         columns: Names of the numbers of a table.
     """
 
     form: Form
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...] = ()
+    test: tuple[Sample, ...] = ()
     columns: tuple[str, ...] = ()
 
     @classmethod
@@ -107,27 +109,24 @@ def _with_tables(found: dict[str, Part], read: Read) -> ImageLayout | None:
 def _by_tables(found: dict[str, Part], tables: dict[str, str], read: Read) -> ImageLayout:
     names = {name for part in found.values() for name in part.files if name.lower().endswith(IMAGE_SUFFIXES)}
     read_tables = {}
-    for split in ("train", "validation"):
-        if split in tables:
-            name = tables[split]
-            top = name[: name.rfind("/") + 1]
-            folder = found[split].folder if split in found else split
-            read_tables[split] = Table.read(
-                name,
-                read(name),
-                tuple(f"{top}{below}" for below in ("", f"{folder}/", f"{IMAGES}/", f"{folder}/{IMAGES}/")),
-                names,
+    for split, name in tables.items():
+        top = name[: name.rfind("/") + 1]
+        folder = found[split].folder if split in found else split
+        folders = tuple(f"{top}{below}" for below in ("", f"{folder}/", f"{IMAGES}/", f"{folder}/{IMAGES}/"))
+        if split != "test" or has_targets(read(name)):
+            read_tables[split] = Table.read(name, read(name), folders, names)
+    train = read_tables["train"]
+    for split, table in read_tables.items():
+        if table.columns != train.columns:
+            raise DataError(
+                f"The tables of training and {split} images have different columns.",
+                field="dataset",
+                received=f"{', '.join(train.columns)[:200]} and {', '.join(table.columns)[:200]}",
+                expected="the same columns in both",
             )
-    train, validation = read_tables["train"], read_tables.get("validation")
-    if validation is not None and validation.columns != train.columns:
-        raise DataError(
-            "The tables of training and validation images have different columns.",
-            field="dataset",
-            received=f"{', '.join(train.columns)[:200]} and {', '.join(validation.columns)[:200]}",
-            expected="the same columns in both",
-        )
     form: Form = "table" if train.columns else "unlabelled"
-    return ImageLayout(form, train.samples, validation.samples if validation else (), train.columns)
+    validation, test = (read_tables[split].samples if split in read_tables else () for split in ("validation", "test"))
+    return ImageLayout(form, train.samples, validation, test, train.columns)
 
 
 def _with_folders(found: dict[str, Part]) -> ImageLayout | None:
@@ -135,25 +134,34 @@ def _with_folders(found: dict[str, Part]) -> ImageLayout | None:
     if "train" not in found:
         return None
     form, train = _samples(found["train"])
-    if "validation" not in found:
-        return ImageLayout(form, train)
-    validation_form, validation = _samples(found["validation"])
-    if form != validation_form:
+    classes = {str(sample.target) for sample in train} if form == "classes" else None
+    validation, test = (_held_out(found, split, form, classes) for split in ("validation", "test"))
+    return ImageLayout(form, train, validation, test)
+
+
+def _held_out(found: dict[str, Part], split: str, form: Form, classes: set[str] | None) -> tuple[Sample, ...]:
+    """Return the images to validate or to test on."""
+    if split not in found:
+        return ()
+    own_form, samples = _samples(found[split])
+    if split == "test" and own_form == "unlabelled":
+        return ()  # As contests have them: nothing can be measured on them.
+    if form != own_form:
         raise DataError(
-            "The training and validation images are laid out in different ways.",
+            f"The training and {split} images are laid out in different ways.",
             field="dataset",
-            received=f"{form} in {found['train'].folder}/, {validation_form} in {found['validation'].folder}/",
+            received=f"{form} in {found['train'].folder}/, {own_form} in {found[split].folder}/",
             expected="the same in both",
         )
-    unknown = sorted({str(each.target) for each in validation} - {str(each.target) for each in train})
-    if form == "classes" and unknown:
+    unknown = sorted({str(sample.target) for sample in samples} - classes) if classes is not None else []
+    if unknown:
         raise DataError(
-            f"The class {unknown[0]!r} has validation images but no training images.",
+            f"The class {unknown[0]!r} has {split} images but no training images.",
             field="dataset",
             received=", ".join(unknown)[:200],
             expected="only classes that have a folder in train/",
         )
-    return ImageLayout(form, train, validation)
+    return samples
 
 
 def _without_folders(found: dict[str, Part], read: Read) -> ImageLayout | None:

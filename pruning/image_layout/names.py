@@ -14,7 +14,7 @@ SPLITS = {
     "validation": "validation", "val": "validation", "valid": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-"""Name of a folder, in lower case → the split that it holds. Test data is never used."""
+"""Name of a folder, in lower case → the split that it holds."""
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini"})
 

@@ -54,6 +54,12 @@ class Table:
         return cls(tuple(header[1:]), samples)
 
 
+def has_targets(content: bytes) -> bool:
+    """Tell whether a table has more columns than the one of images."""
+    header = content.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    return any(delimiter in header for delimiter in _DELIMITERS)
+
+
 def _rows(name: str, content: bytes) -> list[list[str]]:
     """Return the rows that are not empty, without the spaces around their cells."""
     try:

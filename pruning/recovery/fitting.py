@@ -13,7 +13,7 @@ import numpy as np
 from pruning.datasets.data import Arrays, Data, Inputs, Targets
 from pruning.datasets.rows import rows_of, taken
 from pruning.errors import PruningError, TrainingError, first_line
-from pruning.figures import of_validation
+from pruning.figures import of_test, of_validation
 from pruning.graph.groups import ChannelGraph
 from pruning.keras_model.compiled import build_measures
 from pruning.keras_model.configs import Config
@@ -72,6 +72,12 @@ class Recovery:
         """Return loss and metrics on the validation set as `val_…`; the model is compiled on the way."""
         self._compiling.compile(model)
         return of_validation(self._evaluated(model, self.validation_batches(model)))
+
+    def evaluate_on_test(self, model: keras.Model) -> dict[str, float]:
+        """Return loss and metrics on the test set as `test_…`; the model is compiled on the way."""
+        self._compiling.compile(model)
+        batches = self._measuring_batches(model, self._data.x_test, self._data.y_test)
+        return of_test(self._evaluated(model, batches))
 
     def harmless(self, model: keras.Model, watched: WatchedMetric) -> Augmentation:
         """Return the flips and shifts of images that a model does not mind on the validation set; see `harmless`."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from pruning.datasets.parts import PARTS
 from pruning.datasets.rows import Samples
 from pruning.errors import CheckpointError
 from pruning.graph.fingerprint import fingerprint
@@ -128,8 +129,7 @@ def _weights(setting: Setting) -> list[np.ndarray]:
 
 def _samples(setting: Setting) -> list[Samples]:
     data = setting.data
-    parts = [] if data is None else [data.x_train, data.y_train, data.x_val, data.y_val, data.sample_weight_train]
-    return [array for part in parts for array in part.values()]
+    return [] if data is None else [array for name in PARTS for array in getattr(data, name).values()]
 
 
 def _digest(arrays: Sequence[Samples]) -> str:

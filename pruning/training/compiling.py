@@ -243,6 +243,7 @@ class Compiling:
             data,
             y_train={name: self._fit_target(name, y, "y_train") for name, y in data.y_train.items()},
             y_val={name: self._fit_target(name, y, "y_val") for name, y in data.y_val.items()},
+            y_test={name: self._fit_target(name, y, "y_test") for name, y in data.y_test.items()},
         )
         if self._training.known_augmentation.mixup:
             classes = {name for name in fitted.y_train if loss_name(self._loss_of(name)) in CROSSENTROPIES}

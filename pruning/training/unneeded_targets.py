@@ -24,7 +24,7 @@ def own_losses(model: keras.Model, data: Data, *, training: bool = True) -> list
         model: It is run with some samples.
         data: Data whose inputs fit the model.
     """
-    inputs = replace(data, y_train={}, y_val={}, sample_weight_train={}).fit_to(model).x_train
+    inputs = replace(data, y_train={}, y_val={}, y_test={}, sample_weight_train={}).fit_to(model).x_train
     num_rows = require_graph(model).inputs[0].shape[0] or 2
     rows = taken(inputs, np.arange(num_rows) % data.num_train)
     return layers_with_losses(model, list(rows.values()), training=training)
@@ -39,7 +39,7 @@ def with_unneeded_targets(data: Data, model: keras.Model, training: TrainingSpec
         training: The caller's wishes.
     """
     outputs = list(outputs_by_name(model))
-    given = set(data.y_train) | set(data.y_val)
+    given = set(data.y_train) | set(data.y_val) | set(data.y_test)
     if given >= set(outputs) or (given and len(outputs) == 1) or any(name.startswith("#") for name in given):
         return data
     needed = _needed(data, model, training)
@@ -52,7 +52,12 @@ def with_unneeded_targets(data: Data, model: keras.Model, training: TrainingSpec
         zeros = {name: np.zeros((num_samples, 1), np.float32) for name in outputs if name not in needed | set(named)}
         return named | zeros if num_samples else {}
 
-    return replace(data, y_train=filled(data.y_train, data.num_train), y_val=filled(data.y_val, data.num_val))
+    return replace(
+        data,
+        y_train=filled(data.y_train, data.num_train),
+        y_val=filled(data.y_val, data.num_val),
+        y_test=filled(data.y_test, data.num_test),
+    )
 
 
 def _needed(data: Data, model: keras.Model, training: TrainingSpec) -> set[str] | None:

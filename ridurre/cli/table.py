@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pruning.figures import VALIDATION
+from pruning.figures import TEST, VALIDATION
 from ridurre.cli.literal import literal
 
 
@@ -25,7 +25,9 @@ def before_after(report: Mapping[str, Any]) -> Table:
     for label, key in (("parameters", "params"), ("MACs per sample", "macs"), ("file, bytes", "file_bytes")):
         table.add_row(label, _count(before.get(key)), _count(after.get(key)), _change(before.get(key), after.get(key)))
     _add_latency(table, report["steps"][0].get("latency") or {}, after.get("latency") or {})
-    metrics_before, metrics_after = before.get("metrics") or {}, after.get("metrics") or {}
+    test = report.get("test") or {}
+    metrics_before = {**(before.get("metrics") or {}), **test.get("before", {})}
+    metrics_after = {**(after.get("metrics") or {}), **test.get("after", {})}
     for name in dict.fromkeys([*metrics_before, *metrics_after]):
         first, last = metrics_before.get(name), metrics_after.get(name)
         difference = "" if first is None or last is None else f"{last - first:+.4f}"
@@ -35,7 +37,8 @@ def before_after(report: Mapping[str, Any]) -> Table:
 
 def spoken(name: str) -> str:
     """Return the name of a figure for people: `val accuracy` for `val_accuracy`."""
-    return f"val {name.removeprefix(VALIDATION)}" if name.startswith(VALIDATION) else name
+    prefix = next((each for each in (VALIDATION, TEST) if name.startswith(each)), "")
+    return f"{prefix.removesuffix('_')} {name.removeprefix(prefix)}" if prefix else name
 
 
 def _add_latency(table: Table, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

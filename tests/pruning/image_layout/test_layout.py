@@ -39,8 +39,9 @@ def test_class_folders() -> None:
 @pytest.mark.parametrize("validation", ["validation", "val", "valid", "Val", "dev"])
 def test_other_names_of_splits(train: str, validation: str) -> None:
     names = [name.replace("train", train) for name in CLASSES]
-    found = layout((*names, f"{validation}/cat/1.jpg", "test/bird/1.jpg"))
-    assert (len(found.train), len(found.validation), found.classes) == (3, 1, ("cat", "dog"))
+    found = layout((*names, f"{validation}/cat/1.jpg", "Test/dog/1.jpg", "Test/cat/9.jpg"))
+    assert (len(found.train), len(found.validation), len(found.test)) == (3, 1, 2)
+    assert found.classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("folder", ["data", "a/b", "images"])
@@ -110,6 +111,13 @@ def test_two_tables() -> None:
     tables = {"train.csv": "f,y\na.jpg,1\nb.jpg,2\n", "val.csv": "f,y\nc.jpg,3\n", "test.csv": "f\nd.jpg\n"}
     found = layout(["train/a.jpg", "train/b.jpg", "val/c.jpg"], tables)
     assert found.validation == (Sample("val/c.jpg", (3.0,)),)
+    assert found.test == ()
+    tables["test.csv"] = "f,y\nd.jpg,5\n"
+    assert layout(["train/a.jpg", "train/b.jpg", "val/c.jpg", "d.jpg"], tables).test == (Sample("d.jpg", (5.0,)),)
+
+
+def test_unlabelled_test_images_do_not_count() -> None:
+    assert layout((*CLASSES, "test/1.jpg")) == layout(CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +145,8 @@ REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
     "two folders of validation": ([*CLASSES, "val/cat/1.jpg", "valid/cat/1.jpg"], {}, "Two folders hold"),
     "another file": ([*CLASSES, "train/cat/3.gif"], {}, "not an image"),
     "a class of validation alone": ([*CLASSES, "val/bird/1.jpg"], {}, "'bird'"),
+    "a class of test alone": ([*CLASSES, "test/bird/1.jpg"], {}, "'bird' has test images"),
+    "another form for test": ([*CLASSES, *below("test", PAIRS)], {}, "different ways"),
     "another form for validation": ([*CLASSES, "val/1.jpg"], {}, "different ways"),
     "an image beside class folders": ([*CLASSES, "train/1.jpg"], {}, "outside the class folders"),
     "folders in classes": ([*CLASSES, "train/cat/x/1.jpg"], {}, "outside the class folders"),

@@ -1,0 +1,17 @@
+"""The test set, on which nothing is decided: measured once, at the end."""
+
+from __future__ import annotations
+
+import keras
+
+from pruning.report import TestMetrics
+from pruning.run.setting import Setting
+
+
+def tested(setting: Setting, original: keras.Model, delivered: keras.Model) -> TestMetrics | None:
+    """Return the figures of both models on the test set, or `None` if there is none; both are compiled on the way."""
+    recovery, data = setting.recovery, setting.data
+    if recovery is None or data is None or not data.x_test:
+        return None
+    before, after = (recovery.evaluate_on_test(model) for model in (original, delivered))
+    return TestMetrics(before=before, after=after, num_samples=data.num_test)
