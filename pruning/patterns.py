@@ -34,6 +34,13 @@ def why_wrong(pattern: str) -> str | None:
     return None
 
 
+def any_of(paths: Iterable[str]) -> list[str]:
+    """Return patterns that match these paths and no others: a single one if it is short enough."""
+    each = [re2.escape(path) for path in paths]
+    whole = "|".join(each)
+    return [whole] if len(whole) <= MAX_PATTERN_CHARACTERS else each
+
+
 def matches(pattern: str, path: str) -> bool:
     """Tell whether a pattern matches the whole of a path."""
     return _compiled(pattern).fullmatch(path.encode(errors="replace").decode()) is not None

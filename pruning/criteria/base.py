@@ -181,6 +181,10 @@ class Criterion(abc.ABC):
 
     needs_data: ClassVar[bool] = False
 
+    def objection(self, channels: Channels) -> str | None:
+        """Return why the criterion cannot rank a group, or `None`; all groups are asked before any is ranked."""
+        return None
+
     @abc.abstractmethod
     def select(self, channels: Channels, num_keep: int) -> np.ndarray:
         """Choose the channels that stay.

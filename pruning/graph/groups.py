@@ -159,8 +159,21 @@ class ChannelGraph:
             if len(fixed):
                 locked.setdefault(path, self._reasons[int(fixed.min())])
             elif len(channels) and np.all(channels == channels[0]):
-                locked.setdefault(path, "it has one channel, or all its channels are coupled")
+                locked.setdefault(path, self._why_one(axis))
         return locked
+
+    def _why_one(self, axis: WeightAxis) -> str:
+        """Say why the channels that a layer makes cannot go one by one."""
+        if axis.labels.size == 1:
+            return "it has one channel"
+        channel = self.channel_of[axis.labels][0]
+        others = [
+            self.records.layers[id(other.layer)][0]
+            for other in self.axes()
+            if other.layer is not axis.layer and channel in self.channel_of[other.labels]
+        ]
+        through = ", ".join(dict.fromkeys(others)) or "the model"
+        return f"all its {axis.labels.size} channels are one, coupled through {through}"
 
     def can_shrink(self, axis: WeightAxis) -> bool:
         """Tell whether channels on a weight axis lie in a group that has some to lose."""

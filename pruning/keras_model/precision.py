@@ -11,6 +11,19 @@ from keras.src.backend.common import dtypes
 
 _ALONE = RLock()
 
+POOLING_3D = (
+    keras.layers.AdaptiveAveragePooling3D,
+    keras.layers.AdaptiveMaxPooling3D,
+    keras.layers.AveragePooling3D,
+    keras.layers.MaxPooling3D,
+)
+"""Layers that TensorFlow cannot compute in float64 on a CPU."""
+
+
+def in_double(layer: keras.Operation) -> str:
+    """Return the precision in which a layer can be computed where all others are in float64."""
+    return "float32" if isinstance(layer, POOLING_3D) else "float64"
+
 
 @contextmanager
 def double_precision() -> Iterator[None]:

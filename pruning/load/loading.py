@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from pruning.errors import ModelError
+from pruning.keras_model.finite import require_finite
 from pruning.keras_model.hdf5 import restore_optimizer
 from pruning.keras_model.lost_loss import tell_lost_loss
-from pruning.keras_model.weights import read_weights
 from pruning.load.archive import ModelFile
 from pruning.load.compiling import compile_as_saved
 from pruning.load.refusals import refuse
@@ -82,7 +81,7 @@ def load(path: str | Path) -> LoadedModel:
         if format == "h5" and path.suffix == ".keras":
             notes = ("repaired: HDF5 content in a file named .keras is read as HDF5", *notes)
         loaded = _load(ready)
-    _check(loaded.model)
+    require_finite(loaded.model)
     return LoadedModel(loaded.model, (*notes, *loaded.notes))
 
 
@@ -151,19 +150,6 @@ def _refusal(error: Exception) -> ModelError:
         expected="a model of Keras's own layers that keras.saving.load_model can load",
         hint="Check that it loads with the newest Keras 3; custom classes cannot be served.",
     )
-
-
-def _check(model: keras.Model) -> None:
-    for variable in model.weights:
-        values = read_weights(variable)
-        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise ModelError(
-                "The model's weights hold NaN or infinity.",
-                field="model",
-                received=f"weight {variable.path}",
-                expected="finite weights",
-                hint="The training diverged: take an earlier checkpoint.",
-            )
 
 
 def _brief(error: Exception) -> str:

@@ -10,6 +10,7 @@ import keras
 from pruning.counting.costs import Costs
 from pruning.datasets.data import Data
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.finite import require_finite
 from pruning.progress import OnProgress
 from pruning.recovery.budget import Budget
 from pruning.recovery.fitting import Recovery
@@ -80,6 +81,7 @@ class Setting:
             DataError: The data does not fit the model.
         """
         graph = ChannelGraph(model)
+        require_finite(model)
         check_patterns(graph, spec)
         require_prunable(graph, spec)
         setting = cls(spec, training, graph, on_progress)

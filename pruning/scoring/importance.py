@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from pruning.criteria.base import Trials
 from pruning.errors import CriterionError, PruningError, SpecError
 from pruning.graph.groups import ChannelGraph, ChannelGroup
 from pruning.graph.program import Program
+from pruning.patterns import any_of
 from pruning.scoring.calibration import Calibration, OnShare
 from pruning.scoring.group_weights import coupled, filters, folded_filters, normalisations_behind, scales
 from pruning.scoring.members import measure_members, member_views
@@ -50,6 +51,24 @@ class Scoring:
         self._gradients: dict[str, np.ndarray] | None = None
         self.criterion = resolve_criterion(criterion)
         require_data(criterion, calibration is not None)
+
+    def require_suited(self, groups: Iterable[ChannelGroup]) -> None:
+        """Check that the criterion can rank all of some groups.
+
+        Raises:
+            CriterionError: It cannot; the error names all groups that it has something against.
+        """
+        objections = {group.name: self.criterion.objection(self._channels(group)) for group in groups}
+        unsuited = {name: why for name, why in objections.items() if why is not None}
+        if unsuited:
+            reasons = {why: [name for name in unsuited if unsuited[name] == why] for why in unsuited.values()}
+            raise CriterionError(
+                f"{type(self.criterion).__name__} cannot rank {len(unsuited)} of the channel groups.",
+                field="pruning.criterion",
+                received="; ".join(f"{why}: {', '.join(names)}" for why, names in reasons.items()),
+                expected="groups that the criterion can rank",
+                hint=f"Leave them out with exclude: {any_of(unsuited)}, or choose another criterion.",
+            )
 
     def importance(self, group: ChannelGroup) -> np.ndarray:
         """Return the importance of each channel of a group, shape `(num_channels,)`, finite; higher means keep.

@@ -92,13 +92,14 @@ def require_prunable(graph: ChannelGraph, spec: PruningSpec) -> None:
     Raises:
         NothingToPruneError: There is not.
     """
-    if not any(bound.narrowest < bound.group.num_channels for bound in bounds(graph, spec)):
+    found = bounds(graph, spec)
+    if not any(bound.narrowest < bound.group.num_channels for bound in found):
         raise NothingToPruneError(
             "No channel of the model can be removed.",
             field="model" if not graph.groups else "pruning",
-            received=_why_nothing(graph),
-            expected="at least one prunable group with more than min_channels channels",
-            hint="Relax include, exclude, freeze, min_channels or round_to." if graph.groups else None,
+            received=_why_nothing(graph, found),
+            expected="at least one channel group that can lose a channel",
+            hint=_what_to_relax(spec) if graph.groups else None,
         )
 
 
@@ -175,8 +176,24 @@ def _ratio(group: ChannelGroup, paths: Sequence[str], spec: PruningSpec) -> tupl
     return 0.0, True, "no ratio is given for it"
 
 
-def _why_nothing(graph: ChannelGraph) -> str:
-    if graph.groups:
-        return f"{len(graph.groups)} channel groups, all of them excluded or too narrow"
-    reasons = [f"{path}: {reason}" for path, reason in graph.locked.items()]
-    return "; ".join(reasons[:5]) or "no layer that makes channels is left to choose from"
+def _why_nothing(graph: ChannelGraph, found: Sequence[Bounds]) -> str:
+    """Return why each group and each layer stays as it is."""
+    reasons = {bound.group.name: _why_whole(bound) for bound in found} | dict(graph.locked)
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items()) or "no layer that makes channels"
+
+
+def _why_whole(bound: Bounds) -> str:
+    num_channels = bound.group.num_channels
+    if num_channels == 1:
+        return "it has one channel"
+    if bound.least >= num_channels:
+        return bound.least_because or bound.because
+    return f"round_to {bound.round_to} gives all its {num_channels} channels"
+
+
+def _what_to_relax(spec: PruningSpec) -> str | None:
+    """Return a hint that names the fields that are set, or `None` if none of them is."""
+    names = ("include", "exclude", "freeze", "min_channels", "min_channels_by_layer", "max_ratio", "round_to")
+    at_default = {name: PruningSpec.model_fields[name].get_default(call_default_factory=True) for name in names}
+    is_set = [name for name in names if getattr(spec, name) != at_default[name]]
+    return f"Relax {' or '.join(is_set)}." if is_set else None

@@ -11,8 +11,10 @@ import keras
 from pruning.counting.costs import Costs
 from pruning.counting.rows import plan_layers
 from pruning.datasets.data import Data
+from pruning.errors import CriterionError
 from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph, Keep
+from pruning.keras_model.finite import require_finite
 from pruning.plan import GroupPlan, PruningPlan
 from pruning.scoring.calibration import Calibration
 from pruning.scoring.importance import Scoring, needs_samples, require_samples
@@ -94,7 +96,11 @@ def make_plan(model: keras.Model, spec: PruningSpec | Mapping[str, Any], data: A
     calibration = None
     if needs_samples(spec):
         calibration = Calibration.of(model, arrays, num_samples=spec.calibration_samples, seed=spec.seed)
-    return plan_prune(graph, spec, final_extent(spec, baseline), calibration, costs).plan
+    try:
+        return plan_prune(graph, spec, final_extent(spec, baseline), calibration, costs).plan
+    except CriterionError:
+        require_finite(model)  # Looked for only now: it takes longer than a plan.
+        raise
 
 
 def final_extent(spec: PruningSpec, baseline: Baseline) -> Extent:
@@ -129,9 +135,11 @@ def plan_prune(
     costs = costs or Costs(graph)
     bounded = bounds(graph, spec, extent.wanted, extent.at_start)
     scoring, sensitivity = Scoring(graph, spec.criterion, spec.seed, calibration), None
+    free = [bound.group for bound in bounded if bound.ratio != 0 and bound.least < bound.group.num_channels]
+    scoring.require_suited(free)
     if spec.scope == "sensitivity" and calibration is not None:
         scoring = Scoring(graph, spec.criterion, spec.seed, calibration.within(0, SCORING_SHARE))
-        names = [bound.group.name for bound in bounded if bound.ratio != 0 and bound.least < bound.group.num_channels]
+        names = [group.name for group in free]
         sensitivities = Sensitivities() if sensitivities is None else sensitivities
         sensitivity = sensitivities.of(graph, spec, names, scoring, calibration.within(SCORING_SHARE, 1))
     ranking = Ranking(graph, spec, scoring, costs, sensitivity)

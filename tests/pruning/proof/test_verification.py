@@ -10,6 +10,7 @@ import pytest
 
 import pruning.graph.groups
 import pruning.proof.reference
+import pruning.proof.verification
 from pruning import PruningSpec, apply_plan, make_plan, verify
 from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
@@ -127,6 +128,48 @@ def test_saturated_softmax_does_not_hide_a_difference() -> None:
     other = apply_plan(model, plan)
     other.get_layer("head").kernel.assign(other.get_layer("head").kernel * 1.01)
     assert not verify(model, other, plan).passed
+
+
+SATURATING = ("tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "relu6", "sparse_sigmoid", "sparsemax")
+
+
+@pytest.mark.parametrize("activation", SATURATING)
+def test_no_saturated_output_hides_a_difference(activation: str) -> None:
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(16, activation="relu")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(4, activation=activation, name="head")(hidden))
+    randomise(model, seed=3)
+    model.get_layer("head").kernel.assign(model.get_layer("head").kernel * 1e4)
+    plan = make_plan(model, HALF)
+    small = apply_plan(model, plan)
+    assert verify(model, small, plan).passed
+    small.get_layer("head").kernel.assign(small.get_layer("head").kernel * 1.01)
+    assert not verify(model, small, plan).passed
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        keras.layers.MaxPooling3D(2),
+        keras.layers.AveragePooling3D(2, padding="same"),
+        keras.layers.AdaptiveMaxPooling3D(4),
+        keras.layers.AdaptiveAveragePooling3D((4, 4, 4)),
+    ],
+    ids=lambda pool: type(pool).__name__,
+)
+def test_layers_without_a_float64_kernel_do_not_stop_the_proof(
+    monkeypatch: pytest.MonkeyPatch, pool: keras.Layer
+) -> None:
+    monkeypatch.setattr(pruning.proof.verification, "TOLERANCE", 1e-9)  # Beyond float32, so that float64 is tried.
+    inputs = keras.Input((8, 8, 8, 1))
+    hidden = keras.layers.GroupNormalization(-1)(keras.layers.Conv3D(8, 3, padding="same")(inputs))
+    hidden = keras.layers.Conv3D(8, 3, padding="same", activation="relu")(pool.from_config(pool.get_config())(hidden))
+    model = keras.Model(inputs, keras.layers.Conv3D(3, 1)(hidden))
+    randomise(model, seed=1)
+    plan = make_plan(model, HALF)
+    proof = verify(model, apply_plan(model, plan), plan)
+    assert proof.precision == "float64"
+    assert proof.max_relative_difference < 1e-6
 
 
 def cancelling() -> keras.Model:
