@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pruning.criteria import Channels, Criterion, ScoreCriterion, resolve_criterion
+from pruning.criteria import Channels, Criterion, ScoreCriterion, kmeans, resolve_criterion
 from pruning.errors import CriterionError, UnknownCriterionError
 from tests.contracts.criterion import CriterionContract, channels
 
@@ -237,3 +237,21 @@ def test_criteria_of_other_packages_are_found_and_broken_ones_named_when_used(tm
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
     done = subprocess.run([sys.executable, "-c", USE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("num_filters", "num_features"), [(12, 40), (30, 500), (7, 7), (40, 9)])
+def test_kmeans_keeps_the_same_filters_in_fewer_coordinates(
+    monkeypatch: pytest.MonkeyPatch, num_filters: int, num_features: int
+) -> None:
+    weights = np.random.default_rng(1).normal(size=(num_filters, num_features))
+    seen = Channels("group", num_filters, 0, lambda: [weights])
+    kept = resolve_criterion("kmeans").select(seen, num_filters // 2)
+    fewer = kmeans._in_fewest_coordinates(weights)
+    assert fewer.shape == (num_filters, min(num_features, num_filters))
+    np.testing.assert_allclose(
+        np.linalg.norm(fewer[:, np.newaxis] - fewer, axis=-1),
+        np.linalg.norm(weights[:, np.newaxis] - weights, axis=-1),
+        atol=1e-9,
+    )
+    monkeypatch.setattr(kmeans, "_in_fewest_coordinates", lambda filters: filters)
+    assert sorted(resolve_criterion("kmeans").select(seen, num_filters // 2)) == sorted(kept)
