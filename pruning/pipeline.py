@@ -11,6 +11,7 @@ import keras
 
 from pruning.datasets.data import Data
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.functional_class import has_own_config
 from pruning.plan import PruningPlan
 from pruning.progress import OnProgress, never_falling
 from pruning.recovery.objective import check_objective
@@ -127,6 +128,8 @@ def prune(
         notes = (*notes, "the subclassed model is delivered as a functional model of the same layers")
     training, kept_to = in_fixed_batches(functional, training)
     notes = (*notes, *(kept_to if data is not None else ()))
+    if has_own_config(functional):
+        notes = (*notes, f"the model of class {type(functional).__name__} is delivered as a plain functional model")
     check_objective(functional, training, has_data=data is not None)
     on_progress = never_falling(on_progress or (lambda progress: None))
     setting = Setting.of(functional, spec, training, arrays, on_progress)

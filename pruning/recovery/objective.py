@@ -9,6 +9,7 @@ import keras
 
 from pruning.errors import SpecError
 from pruning.graph.groups import ChannelGraph
+from pruning.keras_model.functional_class import has_own_config
 from pruning.keras_model.graph import Functional, structures, unpack_singleton
 from pruning.keras_model.tensors import BackendTensor
 from pruning.recovery.averaging import Averages, Averaging
@@ -156,6 +157,14 @@ def check_objective(model: keras.Model, training: TrainingSpec, *, has_data: boo
         )
     asked = [option for option in _OPTIONS if getattr(training, option) is not None]
     own = [name for name in _STEPS if getattr(type(model), name) is not getattr(keras.Model, name)]
+    if own and has_data and has_own_config(model):
+        raise SpecError(
+            "The class of the model makes its layers by itself, so a smaller one cannot have its training step.",
+            field="model",
+            received=f"{type(model).__name__} with a {' and '.join(own)} and a config of its own",
+            expected="a class without either, or no data",
+            hint="Prune without data and train the result yourself, or give keras.Model(inputs, outputs).",
+        )
     if asked and own and has_data:
         raise SpecError(
             "The model has a training step or loss of its own, to which nothing can be added.",

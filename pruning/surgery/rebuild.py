@@ -13,6 +13,7 @@ import numpy as np
 from pruning.errors import ModelError
 from pruning.keras_model.compiled import fresh_compile_arguments
 from pruning.keras_model.configs import Config, cannot_make, config_of, from_config
+from pruning.keras_model.functional_class import of_class
 from pruning.keras_model.graph import functional_graph, producer, run_graph, sequence, structures
 from pruning.keras_model.optimizer_state import Pairs, Values, carry_exclusions, carry_over
 from pruning.keras_model.parts import PARTS, assemble, layers_inside, variables_of
@@ -164,10 +165,11 @@ class _Copies:
             return self._assembled(operation, config) if type(operation) in PARTS else from_config(operation, config)
         if isinstance(operation, keras.Sequential):
             layers = [self.of(layer) for layer in sequence(operation)]
-            return _construct(operation, layers, name=operation.name)
+            return _construct(operation, layers, operation.name)
         inputs = keras.tree.map_structure(lambda tensor: self.of(producer(tensor)).output, structures(graph)[0])
         outputs = run_graph(graph, inputs, self._call_of)
-        return _construct(graph, inputs, outputs, name=operation.name)
+        plain = keras.Model(inputs, outputs, name=operation.name)
+        return of_class(graph, plain, self.by_id)
 
     def _assembled(self, wrapper: keras.Operation, config: Config) -> keras.Operation:
         copy, held = assemble(wrapper, config, self.of)
@@ -185,9 +187,9 @@ def _copy_assets(original: Any, copy: Any) -> None:
             raise cannot_make(original, error) from error
 
 
-def _construct(model: M, *arguments: object, name: str) -> M:
+def _construct(model: M, layers: list[keras.Layer], name: str) -> M:
     try:
-        return type(model)(*arguments, name=name)
+        return type(model)(layers, name=name)
     except TypeError as error:
         raise cannot_make(model, error) from error
 
