@@ -97,7 +97,7 @@ def test_a_model_without_a_prunable_layer_says_why(model: keras.Model) -> None:
 
 
 def test_everything_excluded_says_so() -> None:
-    with pytest.raises(NothingToPruneError, match="Relax include"):
+    with pytest.raises(NothingToPruneError, match="Relax exclude"):
         make_plan(residual(), PruningSpec(ratio=0.5, exclude=[".*"]))
 
 
