@@ -12,7 +12,7 @@ from pruning.json_schema import JsonSchema
 
 
 def explain(errors: Sequence[Mapping[str, Any]], body: Any = None) -> list[FieldError]:
-    """Turn the errors that FastAPI gathers into ours.
+    """Translate the errors that FastAPI collects.
 
     Args:
         errors: About `body` or about parameters.
@@ -50,8 +50,8 @@ def _expected(error: Mapping[str, Any]) -> str:
         "string_too_long": "at most {max_length} characters",
         "int_parsing": "an integer",
         "float_parsing": "a number",
-        "missing": "a text",
+        "missing": "a string",
     }
     if error["type"] == "enum":
         return f"one of {context['expected'].replace(chr(39), '').replace(' or ', ', ')}"
-    return expectations.get(error["type"], detail_of(error)).format_map(context)
+    return expectations.get(error["type"], detail_of(error).removesuffix(".")).format_map(context)

@@ -132,7 +132,7 @@ def settings_of_environment() -> Settings:
     except ValidationError as error:
         wrong = [_of_variable(each) for each in field_errors(error.errors(), JsonSchema(Settings.model_json_schema()))]
         raise SettingError(
-            "\n".join(f"{each.field}: {each.detail}." if each.field else f"{each.detail}." for each in wrong),
+            "\n".join(f"{each.field}: {each.detail}" if each.field else each.detail for each in wrong),
             field=wrong[0].field or None,
             received=wrong[0].received,
             expected=wrong[0].expected,

@@ -1,4 +1,4 @@
-"""What can be chosen by name: a visible table that imports nothing heavy.
+"""Criteria and export formats by name: a visible table that imports nothing heavy.
 
 A criterion is added by writing `criteria/<name>.py` and one row here. The row makes it appear in the
 job schema, in `GET /v1/criteria`, in the command's help and in the contract tests. In the same way an export
@@ -41,7 +41,7 @@ BUILT_IN: dict[str, CriterionEntry] = {
         CriterionEntry(
             name="random",
             path="pruning.criteria.random:Random",
-            summary="Remove channels at random: the baseline that every criterion has to beat.",
+            summary="Remove random channels, as a baseline.",
             source="Mittal et al. 2018, arXiv:1801.10447",
         ),
         CriterionEntry(
@@ -78,13 +78,13 @@ BUILT_IN: dict[str, CriterionEntry] = {
         CriterionEntry(
             name="geometric_median",
             path="pruning.criteria.geometric_median:GeometricMedian",
-            summary="Remove the channels whose filters lie nearest the geometric median of all.",
+            summary="Remove the channels whose filters are nearest to the geometric median of all filters.",
             source="He et al. 2019, arXiv:1811.00250",
         ),
         CriterionEntry(
             name="similar_filters",
             path="pruning.criteria.similar_filters:SimilarFilters",
-            summary="Remove, again and again, one of the two most similar filters.",
+            summary="Repeatedly remove one of the two most similar filters.",
             source="Li et al. 2018, Filter Level Pruning Based on Similar Feature Extraction",
         ),
         CriterionEntry(
@@ -96,7 +96,7 @@ BUILT_IN: dict[str, CriterionEntry] = {
         CriterionEntry(
             name="lamp",
             path="pruning.criteria.lamp:Lamp",
-            summary="Keep the channels that hold a large share of their layer; made for ranking all layers together.",
+            summary="Keep the channels with a large share of their layer's weight; designed for scope global.",
             source="Lee et al. 2021, arXiv:2010.07611",
         ),
         CriterionEntry(
@@ -137,21 +137,21 @@ BUILT_IN: dict[str, CriterionEntry] = {
         CriterionEntry(
             name="reconstruction",
             path="pruning.criteria.reconstruction:ReconstructionCost",
-            summary="Remove, one after the other, the channels that the others can best make up for.",
+            summary="Remove one by one the channels that the others can best compensate.",
             source="Meng et al. 2024, arXiv:2403.12983",
             needs_data=True,
         ),
         CriterionEntry(
             name="oracle",
             path="pruning.criteria.oracle:Oracle",
-            summary="Remove the channels without which the loss grows least, each tried out.",
+            summary="Remove the channels whose removal increases the loss least, measured for each channel.",
             source="Molchanov et al. 2017, arXiv:1611.06440",
             needs_data=True,
         ),
         CriterionEntry(
             name="oracle_racing",
             path="pruning.criteria.oracle_racing:OracleRacing",
-            summary="Keep nearly always the oracle's channels, each tried out only until its place is all but certain.",
+            summary="Nearly always keep the channels of oracle, but test each only until its place is almost certain.",
             source="Maron & Moore 1994, Hoeffding Races, NIPS 6; Molchanov et al. 2017, arXiv:1611.06440",
             needs_data=True,
             ranks=False,
@@ -165,7 +165,7 @@ def _installed() -> dict[str, CriterionEntry]:
         point.name: CriterionEntry(
             name=point.name,
             path=point.value,
-            summary="Installed beside Ridurre.",
+            summary="From an installed package.",
             source=f"package {point.dist.name} {point.dist.version}" if point.dist else point.module,
         )
         for point in metadata.entry_points(group="ridurre.criteria")
@@ -221,13 +221,13 @@ EXPORT_FORMATS: dict[str, ExportFormatEntry] = {
         ExportFormatEntry(
             name="keras",
             path="pruning.export.keras_archive:KerasArchive",
-            summary="Keras's own archive, with everything that is needed to train on.",
+            summary="The Keras archive, with everything needed to continue training.",
             suffix=".keras",
         ),
         ExportFormatEntry(
             name="saved_model",
             path="pruning.export.saved_model:SavedModel",
-            summary="A folder for TensorFlow Serving and other users of TensorFlow.",
+            summary="A folder for TensorFlow Serving and other TensorFlow tools.",
             suffix="",
             modules=("tensorflow",),
             extra="cpu",
@@ -236,7 +236,7 @@ EXPORT_FORMATS: dict[str, ExportFormatEntry] = {
         ExportFormatEntry(
             name="litert",
             path="pruning.export.litert:LiteRT",
-            summary="LiteRT (TensorFlow Lite), for phones and small computers; in float16 and int8 too.",
+            summary="LiteRT (TensorFlow Lite), for phones and embedded devices; also in float16 and int8.",
             suffix=".tflite",
             precisions=("float32", "float16", "int8"),
             modules=("ai_edge_litert",),
@@ -245,7 +245,7 @@ EXPORT_FORMATS: dict[str, ExportFormatEntry] = {
         ExportFormatEntry(
             name="onnx",
             path="pruning.export.onnx:Onnx",
-            summary="ONNX, for ONNX Runtime and many others.",
+            summary="ONNX, for ONNX Runtime and others.",
             suffix=".onnx",
             modules=("onnx", "onnxruntime", "tf2onnx"),
             backends=("tensorflow",),
@@ -253,7 +253,7 @@ EXPORT_FORMATS: dict[str, ExportFormatEntry] = {
         ExportFormatEntry(
             name="openvino",
             path="pruning.export.openvino:OpenVino",
-            summary="OpenVINO's .xml with its .bin beside it, for Intel processors.",
+            summary="OpenVINO, an .xml file with a .bin file, for Intel processors.",
             suffix=".xml",
             modules=("openvino",),
             extra="openvino",

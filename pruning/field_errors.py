@@ -17,7 +17,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class FieldError(BaseModel):
-    """One field that is wrong."""
+    """One invalid field."""
 
     field: str
     received: str | None = None
@@ -42,10 +42,10 @@ def field_errors(errors: Sequence[Mapping[str, Any]], schema: JsonSchema, value:
 
 
 def detail_of(error: Mapping[str, Any]) -> str:
-    """Return what is wrong as a short sentence."""
-    messages = {"missing": "this field is required", "extra_forbidden": "there is no such field"}
+    """Return what is wrong as a short sentence; pydantic's own have no full stop."""
+    messages = {"missing": "This field is required.", "extra_forbidden": "Unknown field."}
     message: str = messages.get(error["type"], error["msg"])
-    return encodable(message.removeprefix("Value error, "))
+    return f"{encodable(message.removeprefix('Value error, ')).removesuffix('.')}."
 
 
 def shortened(text: str) -> str:
@@ -74,7 +74,7 @@ def _translated(error: Mapping[str, Any], schema: JsonSchema, value: Any) -> Fie
             field=dotted(union),
             received=None if value is None else _shown(_at(value, union)),
             expected=schema.describe(union),
-            detail="this has none of the forms that are possible here",
+            detail="The value has none of the allowed forms.",
         )
     # A check of our own can say which field it is about, what was expected and how to fix it.
     path = [*path, context["field"]] if "field" in context else path

@@ -9,7 +9,7 @@ Node = Mapping[str, Any]
 Path = Sequence[int | str]
 
 _NOUNS = {
-    "number": "a number", "integer": "an integer", "string": "a text", "boolean": "true or false",
+    "number": "a number", "integer": "an integer", "string": "a string", "boolean": "true or false",
     "array": "a list", "object": "an object",
 }  # fmt: skip
 _BOUNDS = {
@@ -76,7 +76,7 @@ class JsonSchema:
             return f"an object with {', '.join(node['properties'])}" if len(node["properties"]) <= 2 else "an object"
         items, values = node.get("items"), node.get("additionalProperties")
         if isinstance(items, dict) and "anyOf" in items:
-            return f"a list, each of it {self._described(items)}"
+            return f"a list, each item {self._described(items)}"
         if isinstance(values, dict) and "anyOf" in values:
             return f"an object by name, each value {self._described(values)}"
         noun = _NOUNS.get(str(node.get("type")))

@@ -64,7 +64,7 @@ def parse(kind: type[Answer], body: Any) -> Answer:
     except ValidationError as error:
         wrong = field_errors(error.errors(), JsonSchema(kind.model_json_schema()), body)[0]
         raise UnexpectedAnswerError(
-            f"The service answered with something that is not a {kind.__name__}: {wrong.detail}.",
+            f"The service answered with something that is not a {kind.__name__}: {wrong.detail}",
             field=wrong.field,
             received=wrong.received,
             expected=wrong.expected,

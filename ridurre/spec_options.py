@@ -112,6 +112,6 @@ def _word_or(kind: type, words: list[str]) -> Any:
         try:
             return kind(text)
         except ValueError:
-            raise typer.BadParameter(f"{text!r} is neither {' nor '.join(words)} nor a number.") from None
+            raise typer.BadParameter(f"{text!r} is not a number or {' or '.join(words)}.") from None
 
     return parse

@@ -12,28 +12,28 @@ from pruning.spec.values import Frozen
 
 
 class Augmentation(Frozen):
-    """Random changes to training images; inputs of other rank are refused.
+    """Random changes to training images; inputs of other rank are rejected.
 
-    Masks of the images' height and width move with them. What comes in from beyond the edge is 0, in images and masks:
-    label 0, or no class at all where each class has a map of its own.
+    Masks with the images' height and width move with them. Images and masks are padded with 0: label 0, or no class
+    if each class has its own map.
     """
 
-    horizontal_flip: bool = Field(default=False, description="Mirror half of the images, left to right.")
-    vertical_flip: bool = Field(default=False, description="Turn half of the images upside down.")
-    crop: int = Field(default=0, ge=0, le=256, description="Pad by this many pixels, then crop back at random.")
+    horizontal_flip: bool = Field(default=False, description="Flip half of the images left to right.")
+    vertical_flip: bool = Field(default=False, description="Flip half of the images upside down.")
+    crop: int = Field(default=0, ge=0, le=256, description="Pad by this many pixels, then crop at random.")
     shift: float = Field(default=0.0, ge=0, lt=1, description="Shift by up to this fraction of height and width.")
     targets: Literal["auto", "unchanged"] = Field(
         default="auto",
-        description="auto moves masks with the images, leaves labels and single numbers alone, and refuses what could "
-        "be places in the image, such as keypoints; unchanged leaves all targets alone.",
+        description="auto moves masks with the images, does not change labels and single numbers, and rejects possible "
+        "positions in the image, such as keypoints; unchanged does not change any targets.",
     )
 
     mixup: float = Field(
         default=0.0,
         ge=0,
         le=100,
-        description="Train on means of two samples and of their targets, with shares from Beta(mixup, mixup); 0.2 is "
-        "usual, 0 mixes nothing.",
+        description="Train on weighted means of two samples and their targets, with weights from Beta(mixup, mixup); "
+        "0.2 is usual, 0 turns it off.",
     )
 
     @property

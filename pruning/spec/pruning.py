@@ -34,7 +34,7 @@ _LIMITED: dict[str, Unit] = {
     "target_params": "param",
     "target_file_bytes": "param",
 }
-"""What channels take up of that which a target limits."""
+"""Target → the cost of a channel that it limits."""
 
 
 class WidthRatio(Frozen):
@@ -45,150 +45,154 @@ class WidthRatio(Frozen):
 
 
 class LatencyTarget(Frozen):
-    """The longest that one call of the model may take, on the machine that prunes."""
+    """Maximum latency of one call of the model, on the machine that prunes."""
 
-    share: Ratio | None = Field(default=None, description="Share of what the original takes.")
+    share: Ratio | None = Field(default=None, description="Fraction of the original's latency.")
     seconds: float | None = Field(default=None, gt=0, description="Seconds for one call.")
-    runtime: Runtime = Field(default="keras", description="What runs the model: Keras, or that of an export format.")
+    runtime: Runtime = Field(default="keras", description="Runtime to measure: keras, or that of an export format.")
     batch_size: int = Field(default=1, ge=1, le=65_536, description="Samples in one call.")
 
     @model_validator(mode="after")
     def _check_one(self) -> LatencyTarget:
         if (self.share is None) == (self.seconds is None):
-            raise PydanticCustomError("latency", "give {expected}", {"expected": "either share or seconds"})
+            raise PydanticCustomError("latency", "Set {expected}.", {"expected": "either share or seconds"})
         return self
 
 
 class PruningSpec(Frozen):
     """What to remove, how much of it, and when to stop.
 
-    Regular expressions, in the syntax of RE2, are matched against the whole path of a layer; the path of a
-    layer inside a nested model is `nested/layer`. A channel group is governed by all layers that
-    make or scale its channels: it is excluded when one of them is, included when one of them is, and takes
-    the smallest ratio that one of them is given.
+    Regular expressions, in RE2 syntax, must match the whole path of a layer. The path of a layer inside a nested
+    model is `nested/layer`. All layers that make or scale the channels of a group decide about it: the group is
+    excluded if one of them is, included if one of them is, and uses the smallest ratio that one of them has.
 
-    Of each group, whole channels are removed, rounded down: a tenth of four channels is none.
+    The number of channels to remove from a group is rounded down: a tenth of four channels is none.
 
-    Say how far to go with at least one of `ratio`, the targets and `max_filters_removed`; or with `max_metric_drop`
-    alone, and the smallest model within it is searched for; or with the sizes of a `sweep`.
+    Set at least one of `ratio`, the targets and `max_filters_removed`; or `max_metric_drop` alone, to search for the
+    smallest model within it; or the sizes of a `sweep`.
 
-    A target is the most that may be left: below 1 a share of the original, above 100 a count. What is left
-    lies at most 1 % below the target that binds, or no group could have one step of its width back without
-    passing it. Where `ratio` is given as well, each prune goes by the ratio and the last one stops at the
-    target; otherwise the way to the target is divided over the iterations, evenly or by the schedule.
-    Several targets hold together.
+    A target is a maximum: below 1 a fraction of the original, above 100 a count. The result is at most 1 % below
+    the binding target, or else no group could be one step wider without exceeding it. If `ratio` is set as well, each
+    iteration removes that ratio and the last one stops at the target. Otherwise, the reduction is divided over the
+    iterations, evenly or by the schedule. The model must meet all targets.
     """
 
     criterion: CriterionLike = Field(
         default=AUTO,
-        description="Name from the catalog; in the library also a Criterion, its class, or a function "
-        "`(weights) -> importance`. auto: coupled_norm where there are samples with targets, reconstruction where they "
-        "have none, l2_norm without data.",
+        description="How to choose the channels to keep: a name; in the library also a Criterion, its class, or a "
+        "function `(weights) -> importance`. auto: coupled_norm for data with targets, reconstruction for data without "
+        "targets, l2_norm without data.",
     )
     scope: Scope = Field(
         default="local",
-        description="local ranks the channels of each group among themselves; global ranks the channels of all "
-        "groups together, so that groups of little importance lose more; sensitivity ranks as local does, and groups "
-        "lose more whose channels cost the loss on the calibration samples less, as measured group by group.",
+        description="local ranks the channels of each group separately; global ranks the channels of all groups "
+        "together, so that less important groups lose more; sensitivity ranks like local, and removes more from "
+        "groups that affect the loss on the calibration samples less, measured group by group.",
     )
     normalisation: Normalisation = Field(
         default="mean",
-        description="What makes the importances of different groups comparable for a global ranking: division by "
-        "their max, mean, sum or l2 norm; standard, zero mean and unit deviation; rank, the share of the group's "
-        "channels that are less important; none.",
+        description="How to normalise the importances of each group for a global ranking: divide by their max, mean, "
+        "sum or l2 norm; standard: zero mean and unit deviation; rank: the fraction of the group's channels that are "
+        "less important; none.",
     )
     importance_per: Unit | None = Field(
         default=None,
-        description="What a global ranking weighs importance against, and sensitivity what channels cost the loss: "
-        "each channel alike, or the parameters or multiply-accumulates that go with it. Default: channel where global; "
-        "by sensitivity what the target limits, channel without one.",
+        description="Divide importance (for sensitivity, the increase in loss) by cost: of one channel, or of its "
+        "parameters or multiply-accumulates. Default: channel; for sensitivity, what the target limits, or channel "
+        "without a target.",
     )
     ratio: Ratio | None = Field(
-        default=None, description="Fraction of each group's channels removed per iteration; of all, unless local."
+        default=None,
+        description="Fraction of channels to remove per iteration: of each group, or of all unless scope is local.",
     )
     num_iterations: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Prune and fine-tune this often at most. Default: 1, or until the target is reached."
+        default=None, description="Maximum number of iterations. Default: 1, or as many as the target needs."
     )
-    target_params: Target | None = Field(default=None, description="Most parameters left: a share, or a count.")
+    target_params: Target | None = Field(
+        default=None, description="Maximum number of parameters: a fraction of the original, or a count."
+    )
     target_macs: Target | None = Field(
-        default=None, description="Most multiply-accumulates left for one sample: a share, or a count."
+        default=None, description="Maximum multiply-accumulates per sample: a fraction of the original, or a count."
     )
     target_file_bytes: Target | None = Field(
         default=None,
-        description="Largest .keras file as delivered, with the optimizer's state if the model came with "
-        "one: a share of the original, or bytes. The report's file_bytes are without.",
+        description="Maximum size of the delivered .keras file: a fraction of the original, or bytes. Includes the "
+        "optimizer state if the model has one; the report's file_bytes do not.",
     )
     target_latency: Ratio | LatencyTarget | None = Field(
-        default=None, description="Longest call of the model: a share of the original's time, or more exactly."
+        default=None, description="Maximum latency of one call: a fraction of the original's, or a LatencyTarget."
     )
     runtimes: Annotated[list[Runtime], Field(max_length=5)] = Field(
         default=[],
-        description="Where the report times the original and the delivered model, besides Keras and the runtime of "
-        "target_latency: the runtimes of these export formats.",
+        description="Runtimes of export formats in which the report times the original and the delivered model, in "
+        "addition to Keras and the runtime of target_latency.",
     )
     max_filters_removed: Ratio | None = Field(
-        default=None, description="Stop before a larger share of all prunable channels is removed."
+        default=None, description="Maximum fraction of all prunable channels to remove."
     )
     max_metric_drop: float | None = Field(
         default=None,
         gt=0,
-        description="Stop and go back to the last model whose metric on the validation set is at most this much "
-        "worse than before pruning: 0.01 is one point of accuracy.",
+        description="Maximum drop of the validation metric; the last model within it is delivered. 0.01 is one point "
+        "of accuracy.",
     )
     metric: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         default=None,
-        description="Which metric that is; `accuracy` and `val_accuracy` both mean that of the "
-        "validation set. Default: the first metric, or the loss if there is none.",
+        description="Metric for max_metric_drop; `accuracy` and `val_accuracy` both mean the validation accuracy. "
+        "Default: the first metric, or the loss if there is none.",
     )
     schedule: ScheduleLike = Field(
         default="constant",
-        description="How what each iteration removes develops: constant; linear, falling evenly; exponential, "
-        "halving each time; one_shot, everything in one iteration; in the library also a function "
+        description="How much each iteration removes: constant; linear: decreases evenly; exponential: halves each "
+        "time; one_shot: everything in one iteration; in the library also a function "
         "`(iteration from 1, num_iterations) -> factor`.",
     )
-    include: list[Pattern] = Field(default=[], description="Prune only groups with a layer that matches one of these.")
-    exclude: list[Pattern] = Field(default=[], description="Leave groups with a layer that matches one of these alone.")
+    include: list[Pattern] = Field(
+        default=[], description="Prune only groups with a layer that matches one of these patterns."
+    )
+    exclude: list[Pattern] = Field(
+        default=[], description="Do not prune groups with a layer that matches one of these patterns."
+    )
     freeze: list[Pattern] = Field(
         default=[],
-        description="Neither train layers that match one of these nor remove channels that they make or scale; "
-        "channels that they only read may go.",
+        description="Do not train layers that match one of these patterns, nor remove channels that they make or "
+        "scale. Channels that they only read can be removed.",
     )
     ratios: dict[Pattern, Ratio] = Field(
-        default={}, description="Ratio by layer; overrides `ratio` and widths. Unless local, the most of a group."
+        default={},
+        description="Ratio by layer pattern; overrides `ratio` and `ratios_by_width`. A maximum unless scope is local.",
     )
     ratios_by_width: list[WidthRatio] = Field(
-        default=[], description="Ratio by number of channels: the row with the largest `min_channels` that fits."
+        default=[], description="Ratio by number of channels: uses the row with the largest `min_channels` that fits."
     )
-    min_channels: int = Field(default=1, ge=1, description="Never leave a group with fewer channels.")
+    min_channels: int = Field(default=1, ge=1, description="Minimum number of channels to keep in a group.")
     calibration_samples: int = Field(
-        default=1024, ge=1, description="How many training samples a criterion that looks at data sees, at random."
+        default=1024, ge=1, description="Number of random training samples for criteria that need data."
     )
     reconstruction: bool = Field(
         default=True,
-        description="Where there is data, solve the layers that read removed channels anew by least squares after each "
-        "prune, before any training, if that is better on held-out samples.",
+        description="After each prune and before training, solve the layers that read removed channels again by least "
+        "squares, if that is better on held-out samples. Needs data.",
     )
     min_channels_by_layer: dict[Pattern, Annotated[int, Field(ge=1)]] = Field(
-        default={}, description="The same by layer; the largest that matches, or `min_channels`."
+        default={}, description="`min_channels` by layer pattern; the largest match counts."
     )
     max_ratio: Ratio | None = Field(
-        default=None, description="Never remove a larger share of a group's channels, over all iterations."
+        default=None, description="Maximum fraction of a group's channels to remove, over all iterations."
     )
     round_to: int = Field(
         default=1,
         ge=1,
         le=4096,
-        description="Leave multiples of so many channels, rounded up, such as 8 for fast kernels; a group that "
+        description="Round the channels to keep up to a multiple of this, such as 8 for fast kernels; a group that "
         "would not shrink keeps its width.",
     )
-    sweep: Sweep | None = Field(default=None, description="Try several criteria or sizes, and deliver the best.")
+    sweep: Sweep | None = Field(default=None, description="Try several criteria or sizes and deliver the best.")
     search: Search | None = Field(
         default=None, description="How to search for the smallest model within `max_metric_drop`."
     )
-    baselines: Baselines | None = Field(
-        default=None, description="Make models to compare the delivered one with; they are never delivered."
-    )
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Of all that is random.")
+    baselines: Baselines | None = Field(default=None, description="Create models to compare the delivered model with.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Random seed.")
 
     @property
     def extent_is_given(self) -> bool:
@@ -246,32 +250,32 @@ class PruningSpec(Frozen):
     def _check_extent(self) -> PruningSpec:
         sizes = self.sweep is not None and self.sweep.sizes
         if not self.extent_is_given and not sizes and self.max_metric_drop is None:
-            raise PydanticCustomError("extent", "say how much to remove: give {expected}", {"expected": EXTENT})
+            raise PydanticCustomError("extent", "Set one of {expected}.", {"expected": EXTENT})
         if self.sweep is not None and not sizes and not self.extent_is_given:
             raise PydanticCustomError(
                 "sweep",
-                "a sweep over criteria needs to know how far to go: give {expected}",
+                "A sweep over criteria needs a size: set {expected}.",
                 {"field": "sweep.sizes", "expected": f"sizes, or {EXTENT}"},
             )
         if self.search is not None and (self.sweep is not None or self.max_metric_drop is None or self.extent_is_given):
             raise PydanticCustomError(
                 "search",
-                "a search looks for the smallest model within max_metric_drop",
+                "A search finds the smallest model within max_metric_drop.",
                 {
                     "field": "search",
-                    "expected": "max_metric_drop, and neither ratio, targets, max_filters_removed nor sweep",
+                    "expected": "max_metric_drop, without ratio, targets, max_filters_removed and sweep",
                 },
             )
         if (self.schedule == "linear" or callable(self.schedule)) and self.num_iterations is None:
             raise PydanticCustomError(
                 "num_iterations",
-                "this schedule ends at the last iteration: give num_iterations",
+                "This schedule needs num_iterations.",
                 {"field": "num_iterations", "expected": "an integer at least 1 and at most 1000"},
             )
         if self.scope == "global" and chooses_sets(self.criterion):
             raise PydanticCustomError(
                 "scope",
-                "a global ranking needs a number for each channel, and {criterion} chooses sets",
+                "A global ranking needs a score for each channel, but {criterion} chooses sets.",
                 {
                     "field": "scope",
                     "criterion": self.criterion,
@@ -281,7 +285,7 @@ class PruningSpec(Frozen):
         if self.importance_per not in (None, "channel") and self.normalisation == "standard":
             raise PydanticCustomError(
                 "normalisation",
-                "importances below zero cannot be weighed against a cost",
+                "Negative importances cannot be divided by a cost.",
                 {"field": "normalisation", "expected": "another normalisation, or importance_per channel"},
             )
         return self

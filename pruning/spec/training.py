@@ -15,7 +15,7 @@ from pruning.spec.values import Frozen, LearningRateSchedule, Name, OptionText
 
 
 class NamedOptions(Frozen):
-    """A Keras object by name with its constructor options."""
+    """Name of a Keras object, with options of its constructor."""
 
     name: str = Field(min_length=1, max_length=64)
     options: dict[Name, bool | int | float | OptionText | None] = Field(default={})
@@ -25,96 +25,101 @@ KerasName = Annotated[str, Field(min_length=1, max_length=64)] | NamedOptions
 
 
 class Distillation(Frozen):
-    """Training a pruned model towards the outputs of the one before the first prune, which sees the same batches.
+    """Train the pruned model towards the outputs of the model before the first prune, on the same batches.
 
-    The loss is `(1 - weight)` times the usual one and `weight` times the distance of the outputs: for classes the
-    divergence of the probabilities at a temperature, times its square; for other outputs the mean squared difference.
+    The loss is `(1 - weight)` times the usual loss plus `weight` times the distance of the outputs: for classes, the
+    divergence of the probabilities at a temperature, times its square; for other outputs, the mean squared difference.
     """
 
-    weight: float = Field(default=0.5, ge=0, le=1, description="Share of the distance to the outputs in the loss.")
+    weight: float = Field(default=0.5, ge=0, le=1, description="Weight of the distance of the outputs in the loss.")
     temperature: float = Field(
-        default=4.0, gt=0, le=100, description="Probabilities of classes are compared after division of logits by this."
+        default=4.0, gt=0, le=100, description="Divide logits by this before comparing class probabilities."
     )
     features: float = Field(
         default=0.0,
         ge=0,
-        description="Weight of the distance to what layers with weights make, where it has the original's shape still: "
-        "the mean over the layers of the squared difference over the original's mean square.",
+        description="Weight of the distance of the outputs of layers with weights that still have the original's "
+        "shape: the squared difference relative to the original's mean square, averaged over these layers.",
     )
 
 
 class Sparsity(Frozen):
-    """Making weights of some channels small before the first prune, so that it costs less to remove them."""
+    """Shrink the weights of some channels before the first prune, so that removing them costs less."""
 
     kind: Literal["batch_norm", "group_norm"] = Field(
         default="group_norm",
-        description="batch_norm adds the absolute factors (gamma) of BatchNormalization to the loss; group_norm half "
-        "the squares of all weights that go with a channel, those of weaker channels up to 16 times.",
+        description="batch_norm adds the absolute values of BatchNormalization's gamma to the loss; group_norm adds "
+        "half the squares of all weights of a channel, up to 16 times more for weaker channels.",
     )
-    strength: float = Field(default=1e-4, gt=0, description="What is added is multiplied by this.")
+    strength: float = Field(default=1e-4, gt=0, description="Factor of the penalty.")
 
 
 class TrainingSpec(Frozen):
     """How to train, fine-tune and post-train.
 
-    What the model was compiled with is the default for loss, optimizer, learning rate and metrics. Augmentation, label
-    smoothing and weights are for training alone: loss and metrics on the validation set know nothing of them.
+    Loss, optimizer, learning rate and metrics default to those the model was compiled with. Augmentation, label
+    smoothing and weights apply to training only, not to validation loss and metrics.
     """
 
     epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs of training before the first prune.")
     fine_tuning_epochs: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
         default="auto",
-        description="Epochs after each prune. auto: enough optimizer steps for the data and for what is removed, "
-        "divided over the iterations; each phase ends early when it no longer helps, and its best epoch is kept.",
+        description="Epochs after each prune. auto: enough optimizer steps for the data and the removed fraction, "
+        "divided over the iterations; each phase stops early when it no longer helps, and keeps its best epoch.",
     )
     post_training_epochs: int = Field(default=0, ge=0, le=10_000, description="Epochs after the last iteration.")
     batch_size: int = Field(default=64, ge=1, le=65_536, description="Samples per training step.")
     loss: KerasName | dict[Name, KerasName] | None = Field(
-        default=None, description="Any Keras loss; per output by name."
+        default=None, description="Name of a Keras loss, or one for each output by name. Default: the compiled model's."
     )
-    optimizer: KerasName | None = Field(default=None, description="Any of Keras. Default: the compiled model's.")
+    optimizer: KerasName | None = Field(
+        default=None, description="Name of a Keras optimizer. Default: the compiled model's."
+    )
     learning_rate: float | None = Field(
-        default=None, gt=0, description="At its peak. Default: the compiled model's, or its optimizer's own."
+        default=None, gt=0, description="Peak learning rate. Default: the compiled model's, or the optimizer's default."
     )
     learning_rate_schedule: LearningRateSchedule = Field(
-        default="cosine", description="Over each phase, from `learning_rate` towards zero, after the warm-up."
+        default="cosine", description="Decay of the learning rate towards zero in each phase, after the warm-up."
     )
-    warmup_fraction: float = Field(default=0.1, ge=0, lt=1, description="Share of each phase spent warming up.")
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1, description="Fraction of each phase for the warm-up.")
     metrics: list[KerasName] | dict[Name, list[KerasName]] | None = Field(
-        default=None, description="Any of Keras; per output by name. Default: the compiled model's."
+        default=None,
+        description="Names of Keras metrics, or lists for each output by name. Default: the compiled model's.",
     )
     augmentation: Augmentation | Literal["auto"] = Field(
         default="auto",
         description="Random changes to training images. auto: after the first prune, flips and small shifts, each only "
-        "if the model before that prune does not mind it on the validation set.",
+        "if it does not make the model before that prune worse on the validation set.",
     )
     validation_split: float = Field(
-        default=0.2, gt=0, lt=1, description="Held out of the training samples where the dataset has no validation set."
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="Fraction of training samples to hold out if the dataset has no validation set.",
     )
     label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of each training label that is spread over all classes."
+        default=0.0, ge=0, lt=1, description="Fraction of each training label to spread over all classes."
     )
     class_weights: Literal["balanced"] | dict[int, Annotated[float, Field(ge=0)]] | None = Field(
         default=None,
-        description="What samples of a class count in the training loss, by label, 1 for those left out; balanced: as "
-        "much for each class.",
+        description="Class weights in the training loss, by label; default 1. balanced: the same total for each class.",
     )
     max_train_samples: int | None = Field(default=None, ge=1, description="Train on a random subset of this size.")
     distillation: Distillation | None = Field(
-        default=None, description="After the first prune, learn from the model before it as well."
+        default=None, description="After the first prune, also learn from the model before it."
     )
     sparsity: Sparsity | None = Field(
-        default=None, description="In the epochs before the first prune, make channels that will be removed weaker."
+        default=None, description="In the epochs before the first prune, weaken channels that can be removed."
     )
     ema: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="Measure and deliver averages of the weights over the steps of each phase; the momentum grows to "
-        "this, such as 0.999.",
+        description="Evaluate and deliver moving averages of the weights over the steps of each phase; the momentum "
+        "grows to this value, such as 0.999.",
     )
-    mixed_precision: bool = Field(default=False, description="Train in bfloat16; the model keeps its own precision.")
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Of all that is random.")
+    mixed_precision: bool = Field(default=False, description="Train in bfloat16; the model keeps its precision.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Random seed.")
 
     @property
     def known_augmentation(self) -> Augmentation:
@@ -131,17 +136,17 @@ class TrainingSpec(Frozen):
         if self.sparsity is not None and not self.epochs:
             raise PydanticCustomError(
                 "sparsity",
-                "channels become weaker in the epochs before the first prune, and there are none",
-                {"field": "epochs", "expected": "at least 1 epoch", "hint": "Set epochs, or leave sparsity out."},
+                "Sparsity needs epochs before the first prune.",
+                {"field": "epochs", "expected": "at least 1 epoch", "hint": "Set epochs, or remove sparsity."},
             )
         if self.distillation is not None and not (self.fine_tuning_epochs or self.post_training_epochs):
             raise PydanticCustomError(
                 "distillation",
-                "a pruned model learns in the epochs after a prune, and there are none",
+                "Distillation needs epochs after a prune.",
                 {
                     "field": "fine_tuning_epochs",
                     "expected": "at least 1 epoch of fine-tuning or post-training",
-                    "hint": "Set fine_tuning_epochs, or leave distillation out.",
+                    "hint": "Set fine_tuning_epochs, or remove distillation.",
                 },
             )
         return self

@@ -26,7 +26,7 @@ Runtime = Literal["keras", "saved_model", "litert", "onnx", "openvino"]
 LearningRateSchedule = Literal["constant", "cosine", "linear"]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 MAX_PERCENT = 100
-"""No model has so few parameters, multiply-accumulates or bytes: whoever asks for them means a percentage."""
+"""No model has so few parameters, multiply-accumulates or bytes: a number up to this is meant as a percentage."""
 TARGETS = ("target_params", "target_macs", "target_file_bytes", "target_latency")
 EXTENT = f"ratio, {', '.join(TARGETS)} or max_filters_removed"
 
@@ -35,8 +35,8 @@ def _check_pattern(pattern: Any) -> Any:
     if isinstance(pattern, str) and len(pattern) <= MAX_PATTERN_CHARACTERS:  # the length is refused by itself
         wrong = why_wrong(pattern)
         if wrong is not None:
-            message = f"{pattern!r} is not a regular expression: {wrong}"
-            expected = f"a regular expression in the syntax of RE2, of at most {MAX_PATTERN_CHARACTERS} characters"
+            message = f"{pattern!r} is not a valid regular expression: {wrong}."
+            expected = f"a regular expression in RE2 syntax, of at most {MAX_PATTERN_CHARACTERS} characters"
             raise PydanticCustomError("pattern", "{message}", {"message": message, "expected": expected})
     return pattern
 
@@ -45,7 +45,7 @@ def _check_criterion(criterion: Any) -> Any:
     if callable(criterion) or hasattr(criterion, "select"):
         return criterion
     if not isinstance(criterion, str) or criterion not in (AUTO, *CRITERIA):
-        raise ValueError(f"unknown criterion {criterion!r}; expected one of {', '.join([AUTO, *CRITERIA])}")
+        raise ValueError(f"Unknown criterion {criterion!r}. Expected one of {', '.join([AUTO, *CRITERIA])}.")
     return criterion
 
 
@@ -56,16 +56,16 @@ def chooses_sets(criterion: Any) -> bool:
 def _check_schedule(schedule: Any) -> Any:
     if callable(schedule) or (isinstance(schedule, str) and schedule in SCHEDULES):
         return schedule
-    raise ValueError(f"unknown schedule {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+    raise ValueError(f"Unknown schedule {schedule!r}. Expected one of {', '.join(SCHEDULES)}.")
 
 
 def _check_target(target: float) -> float:
     if target < 1 or (target > MAX_PERCENT and target == int(target)):
         return target
-    context = {"expected": f"a share above 0 and below 1, or a whole number above {MAX_PERCENT}"}
+    context = {"expected": f"a fraction above 0 and below 1, or a whole number above {MAX_PERCENT}"}
     if 1 < target < MAX_PERCENT:
         context["hint"] = f"Did you mean {target / 100:.6g} ({target:g} % of the original)?"
-    message = f"{target:g} is neither a share of the original nor a count that a model can come down to"
+    message = f"{target:g} is neither a fraction of the original nor a valid count."
     raise PydanticCustomError("target", "{message}", {"message": message, **context})
 
 
@@ -87,7 +87,7 @@ ScheduleLike = Annotated[
     WithJsonSchema({"type": "string", "enum": list(SCHEDULES)}),
 ]
 Target = Annotated[float, Field(gt=0), AfterValidator(_check_target)]
-"""Below 1 a share of the original, above `MAX_PERCENT` a count."""
+"""Below 1 a fraction of the original, above `MAX_PERCENT` a count."""
 
 
 def _without_fields(schema: dict[str, Any]) -> None:

@@ -11,8 +11,9 @@ from ridurre.cli import explain, export, jobs, plan, prune, serve
 
 HELP = (
     "Structured pruning of Keras 3 models.\n\n"
-    "Exit codes: 0 done; 1 the job failed, was cancelled or has no results yet; 2 bad usage or input; 3 the service is "
-    "unreachable or cannot run; 4 done, but the model misses a target or --max-metric-drop; 130 interrupted."
+    "Exit codes: 0 success; 1 the job failed, was cancelled or has no results yet; 2 invalid usage or input; 3 the "
+    "service is unreachable or cannot run; 4 success, but the model misses a target or --max-metric-drop; "
+    "130 interrupted."
 )
 
 app = typer.Typer(

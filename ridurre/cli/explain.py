@@ -14,9 +14,9 @@ from ridurre.cli.quiet import load_keras
 
 
 def explain(
-    model: Model, as_json: Annotated[bool, Option("--json", help="Print JSON, with the channel groups.")] = False
+    model: Model, as_json: Annotated[bool, Option("--json", help="Print JSON, including the channel groups.")] = False
 ) -> None:
-    """Say which layers are coupled, which can be pruned, and why others cannot. Needs no service."""
+    """Show which layers are coupled, which can be pruned, and why others cannot. Needs no service."""
     load_keras()
     from ridurre.local import explain as explain_model
 

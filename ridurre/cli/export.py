@@ -38,14 +38,14 @@ def check_format(name: str) -> str:
 def export(
     model: Model,
     format: Annotated[str, Argument(help=FORMAT_HELP, autocompletion=complete_format, callback=check_format)],
-    out: Annotated[Path, Argument(help="Where the exported file goes.")],
-    precision: Annotated[str, Option(help=f"{', '.join(PRECISIONS)}; not every format has each.")] = "float32",
+    out: Annotated[Path, Argument(help="Path of the exported file.")],
+    precision: Annotated[str, Option(help=f"{', '.join(PRECISIONS)}, if the format has it.")] = "float32",
     data: Annotated[
         Path | None,
-        Option(help="An .npz file with real inputs x_train, which int8 needs, and perhaps labels y_train."),
+        Option(help="An .npz file with real inputs x_train, required for int8, and optional labels y_train."),
     ] = None,
 ) -> None:
-    """Write a model in another format and check that it computes the same there."""
+    """Convert a model to another format and check that its outputs are the same."""
     load_keras()
     from ridurre.local import export as export_locally
 

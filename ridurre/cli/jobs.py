@@ -22,8 +22,8 @@ from ridurre.target import check_file_target, check_folder_target
 
 def jobs(
     url: Url = None,
-    status: Annotated[str | None, typer.Option(help="Only jobs of this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
+    status: Annotated[str | None, typer.Option(help="Show only jobs with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
 ) -> None:
     """List jobs, newest first."""
     with exit_codes(), Client(url) as client:
@@ -39,7 +39,7 @@ def jobs(
 
 
 def status(job_id: JobId, url: Url = None) -> None:
-    """Show one job and its candidates. Exit code 1 if it failed or was cancelled."""
+    """Show a job and its candidates. Exits with 1 if it failed or was cancelled."""
     with exit_codes(), Client(url) as client:
         job = client.job(job_id)
         console = Console()
@@ -59,7 +59,7 @@ def status(job_id: JobId, url: Url = None) -> None:
 
 
 def cancel(job_id: JobId, url: Url = None) -> None:
-    """Ask for a job to be cancelled."""
+    """Cancel a job."""
     with exit_codes(), Client(url) as client:
         job = client.cancel(job_id)
         Console().print(literal(f"{job.id}: {job.status}, cancel requested"), soft_wrap=True)
@@ -67,21 +67,19 @@ def cancel(job_id: JobId, url: Url = None) -> None:
 
 def download(
     job_id: JobId,
-    name: Annotated[
-        str | None, typer.Argument(help="One artifact, such as pruned.keras; default: the results.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="An artifact, such as pruned.keras. Default: all results.")] = None,
     url: Url = None,
     out: Annotated[Path, typer.Option(help="File or folder to write to.")] = Path(),
     candidate: Annotated[
-        str | None, typer.Option(help="The model of one candidate, by its name in the report.")
+        str | None, typer.Option(help="Download the model of one candidate, by its name in the report.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="The results, and all candidates with their plans.")
+        bool, typer.Option("--all", help="Download the results and all candidates with their plans.")
     ] = False,
 ) -> None:
-    """Fetch what a job produced; each file's digest is checked. Exit code 1 if the job did not succeed."""
+    """Download the results of a job and check their digests. Exits with 1 if the job did not succeed."""
     if sum((name is not None, candidate is not None, everything)) > 1:
-        raise typer.BadParameter("Give one of NAME, --candidate and --all.")
+        raise typer.BadParameter("Set only one of NAME, --candidate and --all.")
     with exit_codes(), Client(url) as client:
         is_one = name is not None or candidate is not None
         if not is_one and out.exists():

@@ -18,18 +18,20 @@ from ridurre.spec_options import SpecOption, spec_options
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", envvar="RIDURRE_URL", help="The service.", show_default="http://127.0.0.1:8470"),
+    typer.Option("--url", envvar="RIDURRE_URL", help="URL of the service.", show_default="http://127.0.0.1:8470"),
 ]
 
 
 def check_job_id(job_id: str) -> str:
     """Return the id; an empty one, as of an unset variable of the shell, is a usage error."""
     if not job_id.strip():
-        raise typer.BadParameter(f"{job_id!r} is no id of a job; expected one such as job_…, see `ridurre jobs`.")
+        raise typer.BadParameter(
+            f"{job_id!r} is not a job id. Expected one such as job_…; run `ridurre jobs` to list them."
+        )
     return job_id
 
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, job_….", callback=check_job_id)]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of a job, job_….", callback=check_job_id)]
 
 
 def complete_criterion(incomplete: str) -> list[tuple[str, str]]:
@@ -49,9 +51,9 @@ def parse_options(text: str) -> dict[str, Any]:
     try:
         options = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"that is not JSON: {error}.") from None
+        raise typer.BadParameter(f"This is not valid JSON: {error}.") from None
     if not isinstance(options, dict):
-        raise typer.BadParameter("expected a JSON object such as '{\"seed\": 1}'.")
+        raise typer.BadParameter("Expected a JSON object such as '{\"seed\": 1}'.")
     return options
 
 
@@ -78,11 +80,11 @@ def check_numbers(numbers: str | None) -> str | None:
     """Return numbers with commas; anything else is a usage error."""
     for number in listed(numbers or ""):
         if not isinstance(number, float):
-            raise typer.BadParameter(f"{number!r} is not a number; expected some such as 0.6,0.4.")
+            raise typer.BadParameter(f"{number!r} is not a number. Expected numbers such as 0.6,0.4.")
     return numbers
 
 
-CRITERION_HELP = "What decides which channels stay; auto: by what data there is.  " + "  ".join(
+CRITERION_HELP = "How to choose the channels to keep. auto: depends on the data.  " + "  ".join(
     f"{name}: {entry.summary}" for name, entry in CRITERIA.items()
 )
 
@@ -90,7 +92,7 @@ Model = Annotated[Path, typer.Argument(help="A .keras or .h5 file.", exists=True
 Data = Annotated[
     str | None,
     typer.Option(
-        help="An .npz file, a zip of images, a dataset's id, or `digits`; in this process also a folder of images."
+        help="An .npz file, a zip of images, the id of a dataset, or `digits`; locally also a folder of images."
     ),
 ]
 Criterion = Annotated[
@@ -102,7 +104,7 @@ Pruning = Annotated[
     typer.Option(
         parser=parse_options,
         metavar="<json>",
-        help="Further pruning options, such as "
+        help="More pruning options, as JSON, such as "
         '\'{"ratios": {"conv1.*": 0.2}, "target_latency": {"share": 0.5, "runtime": "litert"}}\'.',
     ),
 ]
@@ -111,11 +113,11 @@ Training = Annotated[
     typer.Option(
         parser=parse_options,
         metavar="<json>",
-        help="Further training options, such as "
+        help="More training options, as JSON, such as "
         '\'{"optimizer": "adam", "max_train_samples": 5000, "augmentation": {"horizontal_flip": true}}\'.',
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Where the pruned model goes.", show_default="<model>.pruned.keras")]
+Out = Annotated[Path | None, typer.Option(help="Path of the pruned model.", show_default="<model>.pruned.keras")]
 
 PRUNING, TRAINING = spec_options(PruningSpec, "What to prune"), spec_options(TrainingSpec, "How to train")
 EXTENTS = {
@@ -125,10 +127,10 @@ EXTENTS = {
 OWN: dict[str, Any] = {
     "criterion": Criterion,
     "sweep_criteria": Annotated[
-        str | None, Option(help="Try several criteria, such as l1_norm,taylor.", callback=check_criteria)
+        str | None, Option(help="Criteria to try, such as l1_norm,taylor.", callback=check_criteria)
     ],
     "sweep_sizes": Annotated[
-        str | None, Option(help="Try several sizes, as shares that are left, such as 0.6,0.4.", callback=check_numbers)
+        str | None, Option(help="Sizes to try, as fractions to keep, such as 0.6,0.4.", callback=check_numbers)
     ],
 }
 """Options that do more than their field says."""
@@ -146,13 +148,13 @@ class Asked:
         unknown = sorted((self.pruning or {}).keys() - PruningSpec.model_fields.keys())
         if unknown:
             fields = ", ".join(PruningSpec.model_fields)
-            raise typer.BadParameter(f"pruning has no field {unknown[0]!r}; its fields are {fields}.")
+            raise typer.BadParameter(f"Unknown pruning field {unknown[0]!r}. Expected one of {fields}.")
         options: PruningOptions = self._given(PRUNING, self.pruning)  # type: ignore[assignment]
         sweep = options.get("sweep")
         if not options.keys() & EXTENTS and not (isinstance(sweep, Mapping) and sweep.get("sizes")):
             raise typer.BadParameter(
-                "Say how far to go: give --ratio, --target-params, another --target or --max-filters-removed; or "
-                "--max-metric-drop, for the smallest model within it; or --sweep-sizes."
+                "Set at least one of --ratio, --target-params, another --target and --max-filters-removed; or "
+                "--max-metric-drop, to search for the smallest model within it; or --sweep-sizes."
             )
         return options
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 def plan(
     model: Model,
     options: PruneOptions,
-    out: Annotated[Path | None, Option(help="Where the plan goes, as JSON.")] = None,
-    as_json: Annotated[bool, Option("--json", help="Print the plan as JSON; nothing is timed then.")] = False,
+    out: Annotated[Path | None, Option(help="Path for the plan, as JSON.")] = None,
+    as_json: Annotated[bool, Option("--json", help="Print the plan as JSON, without timing.")] = False,
 ) -> None:
-    """Say what `prune` with these options would do: nothing is trained, and no service is needed.
+    """Show what `prune` with these options would do, without training. Needs no service.
 
-    Data is read, as .npz, only where a criterion looks at it. Of a sweep all plans are told, by name of the trial, and
-    the layers of the smallest.
+    Data, an .npz file, is read only if the criterion needs it. A sweep shows all plans by name of the trial, and the
+    layers of the smallest.
     """
     pruning, training = options.for_pruning(), options.for_training()
     load_keras()
@@ -73,7 +73,7 @@ def plan(
 
 def what_would_go(plan: PruningPlan) -> Table:
     """Return a table of the layers of a plan, before and after, with totals."""
-    table = Table(title="What would go", title_justify="left", show_footer=True)
+    table = Table(title="Planned changes", title_justify="left", show_footer=True)
     totals = (("parameters", "params"), ("MACs per sample", "macs"))
     table.add_column("layer", "total", overflow="fold")
     table.add_column("channels", justify="right")
@@ -88,7 +88,7 @@ def what_would_go(plan: PruningPlan) -> Table:
 
 def what_each_would_leave(plans: Mapping[str, PruningPlan]) -> Table:
     """Return a table of several plans with their totals, the smallest first."""
-    table = Table(title="What each would leave", title_justify="left")
+    table = Table(title="Size of each trial", title_justify="left")
     table.add_column("")
     for heading in ("parameters", "MACs per sample"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -44,24 +44,24 @@ def prune(
     options: PruneOptions,
     out: Out = None,
     candidates: Annotated[
-        Path | None, Option(help="Folder for all models that come of it, each with its plan.", file_okay=False)
+        Path | None, Option(help="Folder for all candidates, each with its plan.", file_okay=False)
     ] = None,
-    name: Annotated[str | None, Option(help="A label for the job.")] = None,
+    name: Annotated[str | None, Option(help="Label of the job.")] = None,
     url: Url = None,
     local: Annotated[bool, Option("--local", help="Prune in this process, without a service.")] = False,
     resume: Annotated[
         Path | None,
         Option(
-            help="With --local, a folder for the state of the run: the same command goes on there.", file_okay=False
+            help="With --local, folder for the state of the run; run the same command again to resume.", file_okay=False
         ),
     ] = None,
 ) -> None:
-    """Prune a model and show it before and after. Ctrl-C cancels the job.
+    """Prune a model and compare it before and after. Ctrl-C cancels the job.
 
-    Where no model is within all targets and --max-metric-drop, the nearest is written and the exit code is 4.
+    If no model meets all targets and --max-metric-drop, the closest is written and the exit code is 4.
     """
     if resume is not None and not local:
-        raise typer.BadParameter("--resume needs --local: a service goes on with interrupted jobs by itself.")
+        raise typer.BadParameter("--resume needs --local. A service resumes interrupted jobs automatically.")
     target = out or default_target(model)
     asked = _Asked(model, options.data, options.for_pruning(), options.for_training(), target, candidates)
     console = Console()
@@ -106,14 +106,14 @@ def _cancel(client: Client, job_id: str) -> None:
     try:
         client.cancel(job_id)
     except ConflictError:
-        errors_console.print(literal(f"Interrupted; job {job_id} had already finished."), soft_wrap=True)
+        errors_console.print(literal(f"Interrupted. Job {job_id} was already finished."), soft_wrap=True)
     except RidurreError as error:
         errors_console.print(
             literal_lines(f"Interrupted, but job {job_id} could not be cancelled: {error}"), soft_wrap=True
         )
-        errors_console.print(literal(f"It goes on; to try again: ridurre cancel {job_id}"), soft_wrap=True)
+        errors_console.print(literal(f"The job continues. To try again: ridurre cancel {job_id}"), soft_wrap=True)
     else:
-        errors_console.print(literal(f"Interrupted; asked the service to cancel job {job_id}."), soft_wrap=True)
+        errors_console.print(literal(f"Interrupted. Cancellation of job {job_id} requested."), soft_wrap=True)
 
 
 def _locally(asked: _Asked, resume: Path | None, console: Console) -> dict[str, Any]:

@@ -14,14 +14,16 @@ from ridurre.cli.literal import literal, literal_lines
 
 def serve(
     host: Annotated[str, typer.Option(envvar="RIDURRE_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="RIDURRE_PORT", min=0, max=65_535, help="0: any free port.")] = 8470,
+    port: Annotated[
+        int, typer.Option(envvar="RIDURRE_PORT", min=0, max=65_535, help="Port to listen on; 0 for any free port.")
+    ] = 8470,
     data_directory: Annotated[
-        Path, typer.Option(envvar="RIDURRE_DATA_DIRECTORY", help="Where jobs, models and results are kept.")
+        Path, typer.Option(envvar="RIDURRE_DATA_DIRECTORY", help="Folder for jobs, models and results.")
     ] = Path("var"),
 ) -> None:
-    """Run the whole service: Redis, the API and one worker. Ctrl-C ends all of it.
+    """Run the service: Redis, the API and one worker. Press Ctrl-C to stop.
 
-    Redis is the one that RIDURRE_REDIS_URL or REDIS_URL names, else an embedded one.
+    Uses the Redis of RIDURRE_REDIS_URL or REDIS_URL, or starts an embedded one.
     """
     from ridurre.serve import ServeSettings, is_loopback
     from ridurre.serve import serve as run
@@ -29,7 +31,7 @@ def serve(
     console = Console()
     if not is_loopback(host):
         errors_console.print(
-            literal(f"Warning: the service knows no passwords; whoever reaches {host} can use it.", "yellow")
+            literal(f"Warning: the service has no authentication. Anyone who can reach {host} can use it.", "yellow")
         )
     with exit_codes():
         run(

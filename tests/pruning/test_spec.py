@@ -69,7 +69,7 @@ def test_shares_and_counts_are_targets(asked: float) -> None:
     ],
 )
 def test_a_spec_says_how_far_to_go(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=r"give|a search looks for"):
+    with pytest.raises(ValidationError, match=r"[Ss]et (one of|sizes|criteria)|A search finds|needs num_iterations"):
         PruningSpec.model_validate(wrong)
 
 
@@ -101,7 +101,7 @@ def test_training_takes_names_and_options() -> None:
 
 
 def test_importances_below_zero_are_not_weighed_against_costs() -> None:
-    with pytest.raises(ValidationError, match="below zero"):
+    with pytest.raises(ValidationError, match="Negative importances"):
         PruningSpec(ratio=0.5, scope="global", normalisation="standard", importance_per="mac")
 
 
@@ -137,7 +137,7 @@ def test_what_is_not_valid_is_one_of_our_errors() -> None:
 
 
 def test_a_field_that_there_is_none_of_is_told_with_the_one_meant() -> None:
-    with pytest.raises(SpecError, match=r"pruning.excludes: there is no such field.*one of criterion,.*'exclude'"):
+    with pytest.raises(SpecError, match=r"pruning.excludes: Unknown field.*one of criterion,.*'exclude'"):
         checked(PruningSpec, {"ratio": 0.5, "excludes": ["conv"]}, "pruning")
 
 

@@ -232,9 +232,9 @@ def test_searches_sweeps_and_baselines_are_options(model: Path, service: FakeSer
     ("options", "says"),
     [
         (("--sweep-criteria", "l1_norm,luck"), "'luck' is not one of"),
-        (("--sweep-criteria", "l1_norm"), "Say how far to go"),
+        (("--sweep-criteria", "l1_norm"), "Set at least one of"),
         (("--sweep-sizes", "0.5,small"), "'small' is not a number"),
-        (("--ratio", "0.5", "--fine-tuning-epochs", "many"), "neither auto nor a number"),
+        (("--ratio", "0.5", "--fine-tuning-epochs", "many"), "not a number or auto"),
         (("--ratio", "0.5", "--resume", "state"), "--resume needs --local"),
     ],
 )

@@ -190,7 +190,7 @@ def test_ctrl_c_cancels_the_job_and_is_130(run: Run, service: FakeService, model
     result = run("prune", model, "--ratio", "0.5")
     assert result.exit_code == 130
     assert service.requests[-1].url.path == f"/v1/jobs/{JOB_ID}/cancel"
-    assert "cancel" in result.output
+    assert "Cancellation of job" in result.output
 
 
 def test_ctrl_c_after_the_end_is_130_too(run: Run, service: FakeService, model: Path) -> None:
