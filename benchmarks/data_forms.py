@@ -47,9 +47,9 @@ Run = Callable[[Case, Path], str | None]
 
 def _batches(part: tuple[np.ndarray, Any]) -> Iterator[tuple[Any, ...]]:
     x, y = part
+    parts = (x,) if y is None else (x, y)
     for start in range(0, len(x), BATCH):
-        batch = keras.tree.map_structure(itemgetter(slice(start, start + BATCH)), (x, y))
-        yield batch[:1] if y is None else batch
+        yield keras.tree.map_structure(itemgetter(slice(start, start + BATCH)), parts)
 
 
 class _PyDataset(keras.utils.PyDataset):
