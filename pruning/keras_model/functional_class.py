@@ -30,7 +30,7 @@ def _names_of_keras() -> frozenset[str]:
     inputs = keras.Input((1,), name="input")
     model = keras.Model(inputs, inputs, name="model")
     model.compile("sgd", "mean_squared_error")
-    return frozenset(vars(model)) | {"history", "_epoch_iterator", "_eval_epoch_iterator"}
+    return frozenset(vars(model)) | {"history", "_eval_epoch_iterator"}
 
 
 def of_class(original: Functional, copy: keras.Model, copies: Mapping[int, keras.Operation]) -> keras.Model:
