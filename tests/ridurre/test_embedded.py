@@ -15,6 +15,7 @@ import redis
 
 from ridurre.embedded import EmbeddedRedis, configured_url, find_redis_server
 from ridurre.errors import EmbeddedServiceError
+from tests.worker.conftest import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -43,6 +44,9 @@ def test_data_survives_kill_9(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
         client.set("key", "value")
         client.xadd("stream", {"field": "value"})
+        wait_until(
+            lambda: client.info("persistence")["aof_buffer_length"] == 0
+        )  # Written within a second, not at once.
         assert server.process is not None
         server.process.kill()
         with pytest.raises(EmbeddedServiceError, match="SIGKILL"):
