@@ -1,18 +1,18 @@
 """The error tree of the library.
 
-    PruningError                 whatever the library refuses to do, with a reason
-    ├── SpecError                a request that cannot be meant: value, pattern, combination
-    │   ├── UnknownCriterionError    a criterion that is neither in the catalog nor callable
-    │   └── InfeasibleError          targets that this model cannot reach within the other limits
-    ├── ModelError               a model file or model that cannot be served
-    │   └── NothingToPruneError      a sound model in which no channel may be removed
-    ├── DataError                a dataset that does not fit itself or the model
-    ├── PlanError                a plan that does not belong to this model
-    ├── CriterionError           a criterion that returned something unusable
-    ├── TrainingError            training that cannot start or went to NaN
-    ├── CheckpointError          a checkpoint of another run, or one that cannot be read
-    ├── ExportError              a model that another format cannot hold
-    └── VerificationError        the pruned model does not compute what it should: never deliver it
+    PruningError                 any error of the library
+    ├── SpecError                an invalid request: value, pattern, combination
+    │   ├── UnknownCriterionError    a criterion that is not in the catalog and not callable
+    │   └── InfeasibleError          targets that the model cannot reach within the other limits
+    ├── ModelError               a model file or model that is not supported
+    │   └── NothingToPruneError      a valid model without removable channels
+    ├── DataError                a dataset that is inconsistent or does not match the model
+    ├── PlanError                a plan of another model
+    ├── CriterionError           a criterion that failed or returned an invalid result
+    ├── TrainingError            training that cannot start or diverged to NaN
+    ├── CheckpointError          a checkpoint of another run, or an unreadable one
+    ├── ExportError              a model that another format does not support
+    └── VerificationError        the outputs of the pruned model are wrong: never deliver it
 
 The errors know nothing of HTTP; `api/errors.py` maps them to statuses. Those of the client, in `ridurre/errors.py`,
 have the same fields.
@@ -24,12 +24,12 @@ from typing import Any
 
 
 class ExplainedError(Exception):
-    """An error that says what came, what was expected and how to fix it.
+    """An error that says what was received, what was expected and how to fix it.
 
     Attributes:
         detail: What went wrong, in a sentence.
         field: Dotted path of the offending input, such as `"pruning.ratio"`, or `None`.
-        received: What came, shortened for reading.
+        received: What was received, shortened for display.
         expected: What would have been accepted.
         hint: How to fix it.
     """
@@ -52,7 +52,7 @@ class ExplainedError(Exception):
 
 
 class PruningError(ExplainedError):
-    """Whatever the library refuses to do.
+    """Base class of all errors of the library.
 
     Attributes:
         code: Stable name of the kind of error, for programs.
@@ -60,7 +60,7 @@ class PruningError(ExplainedError):
 
     code = "pruning-error"
 
-    _keras_call_info_injected = True  # Keras would raise anew, without its fields, what a model raises in its call.
+    _keras_call_info_injected = True  # Otherwise, Keras raises errors in a model's call again without their fields.
 
     def as_dict(self) -> dict[str, Any]:
         """Return the error as JSON-ready fields; absent ones are left out."""
@@ -94,11 +94,11 @@ class UnknownCriterionError(SpecError):
 
 
 class InfeasibleError(SpecError):
-    """Say how near the targets can be reached, and what is in the way.
+    """Targets that the model cannot reach, with the closest reachable size and the limiting options.
 
     Attributes:
-        nearest: Field of a target → what is left at the nearest point that can be reached.
-        binding: The fields of the spec that are in the way, or `"model"` where its locked channels are.
+        nearest: Field of a target → its value at the closest reachable size.
+        binding: The limiting fields of the spec, or `"model"` for its locked channels.
     """
 
     code = "infeasible"

@@ -20,7 +20,7 @@ def load_builtin(name: str) -> Data:
         DataError: The name is not known.
     """
     if name not in NAMES:
-        raise DataError("The built-in dataset is not known.", field="dataset", received=name, expected="digits")
+        raise DataError("Unknown built-in dataset.", field="dataset", received=name, expected="digits")
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -37,7 +37,7 @@ def check_split(split: str, inputs: Mapping[str, Samples], targets: Mapping[str,
         )
     if lengths and min(lengths.values()) < (2 if split == "train" else 1):
         raise DataError(
-            f"The {split} set is empty, or too small to train on.",
+            f"The {split} set is empty or too small.",
             field=f"dataset.x_{split}",
             received=f"{min(lengths.values())} samples",
             expected="at least 2 training samples and 1 validation sample",
@@ -54,7 +54,7 @@ def check_values(array: Samples, name: str) -> None:
     """
     if array.dtype.kind not in "fiub":
         raise DataError(
-            f"{name} does not hold numbers.",
+            f"{name} does not contain numbers.",
             field=f"dataset.{name}",
             received=f"type {array.dtype}",
             expected="float, int, uint or bool",
@@ -65,11 +65,11 @@ def check_values(array: Samples, name: str) -> None:
             if not finite.all():
                 first = start + int(np.argwhere(~finite)[0][0])
                 raise DataError(
-                    f"{name} holds NaN or infinity.",
+                    f"{name} contains NaN or infinity.",
                     field=f"dataset.{name}",
                     received=f"first in sample {first}",
                     expected="finite numbers",
-                    hint="Clean or impute these samples first.",
+                    hint="Remove or impute these samples.",
                 )
 
 
@@ -82,10 +82,10 @@ def check_weights(weights: np.ndarray, num_samples: int, name: str) -> None:
     check_values(weights, name)
     if weights.shape != (num_samples,) or weights.min() < 0 or not weights.any():
         raise DataError(
-            f"{name} does not weight the samples.",
+            f"{name} is not a valid array of sample weights.",
             field=f"dataset.{name}",
-            received=f"shape {weights.shape}, from {weights.min() if weights.size else 'nothing'} up",
-            expected=f"shape ({num_samples},), numbers from 0 up, not all of them 0",
+            received=f"shape {weights.shape}, minimum {weights.min() if weights.size else 'none'}",
+            expected=f"shape ({num_samples},), non-negative numbers, not all 0",
         )
 
 
@@ -100,11 +100,11 @@ def check_shape(array: Samples, tensor: Any, name: str) -> None:
     fits = len(expected) == len(received) and all(e in (None, r) for e, r in zip(expected, received, strict=True))
     if not fits:
         raise DataError(
-            f"The shape of {name} does not fit the model's input.",
+            f"The shape of {name} does not match the model's input.",
             field=f"dataset.{name}",
             received=f"samples of shape {received}",
             expected=f"samples of shape {expected}",
-            hint="Reshape or resize the arrays; image folders are resized for you.",
+            hint="Reshape or resize the arrays. Image folders are resized automatically.",
         )
 
 
@@ -120,9 +120,9 @@ def in_order(arrays: Mapping[str, Samples], tensors: Mapping[str, Any], split: s
         return {next(iter(tensors)): arrays[""]}
     if set(arrays) != set(tensors):
         raise DataError(
-            f"The arrays of {split} do not fit the model.",
+            f"The {split} arrays do not match the model.",
             field=f"dataset.{split}",
-            received=", ".join(name or "one array without a name" for name in arrays),
+            received=", ".join(name or "one unnamed array" for name in arrays),
             expected=", ".join(f"{split}.{name}" for name in tensors) if len(tensors) > 1 else f"one array, {split}",
         )
     return {name: arrays[name] for name in tensors}

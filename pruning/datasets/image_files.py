@@ -51,7 +51,7 @@ class ImageFiles:
             image.load()
             return ImageOps.exif_transpose(image)
         except UnidentifiedImageError as error:
-            raise _undecodable(name, "a file of another kind") from error
+            raise _undecodable(name, "another kind of file") from error
         except Image.DecompressionBombError as error:
             raise _too_large(name, "too many pixels") from error
         except (SyntaxError, *UNREADABLE) as error:
@@ -71,7 +71,7 @@ def opened(path: Path) -> Iterator[ImageFiles]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError("The zip of images cannot be read.", field="dataset", received=str(error)) from error
+        raise DataError("Cannot read the zip of images.", field="dataset", received=str(error)) from error
     with archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
         yield ImageFiles(names, archive.read)
@@ -87,7 +87,7 @@ def _below(path: Path) -> Iterator[str]:
 
 def _undecodable(name: str, received: str) -> DataError:
     return DataError(
-        f"The image {name} cannot be decoded.", field="dataset", received=received, expected="a JPEG or PNG image"
+        f"Cannot decode the image {name}.", field="dataset", received=received, expected="a JPEG or PNG image"
     )
 
 

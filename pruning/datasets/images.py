@@ -52,11 +52,11 @@ class Wanted:
         shapes = [tuple(tensor.shape[1:]) for tensor in require_graph(model).inputs]
         if len(shapes) != 1 or len(shapes[0]) != 3:
             raise ModelError(
-                "The model does not take one image.",
+                "The model does not take a single image.",
                 field="dataset",
                 received=f"inputs of shape {', '.join(str(shape) for shape in shapes)}",
                 expected="one input of shape (height, width, channels)",
-                hint="Give the data as .npz with one array for each input.",
+                hint="Use an .npz file with one array for each input.",
             )
         outputs = outputs_by_name(model)
         given = [tuple(tensor.shape[1:3]) for tensor in outputs.values() if len(tensor.shape) == 4]
@@ -138,11 +138,10 @@ def _columns_of_outputs(columns: Sequence[str], outputs: Sequence[str]) -> dict[
         of_outputs.setdefault(f".{output}", []).append(number)
     if set(of_outputs) != {f".{output}" for output in outputs}:
         raise DataError(
-            "The columns of the table do not fit the outputs of the model.",
+            "The columns of the table do not match the model's outputs.",
             field="dataset",
             received=", ".join(columns)[:200],
-            expected=f"for each of the outputs {', '.join(outputs)} a column of its name, or columns such as "
-            f"{outputs[0]}.x",
+            expected=f"a column for each output ({', '.join(outputs)}), or columns such as {outputs[0]}.x",
         )
     return of_outputs
 
@@ -153,7 +152,7 @@ def _complete(files: ImageFiles, first: str, wanted: Wanted) -> tuple[int, int, 
             "The model does not take images.",
             field="dataset",
             received="images",
-            expected=f"arrays with {wanted.channels} channels, as .npz",
+            expected=f"an .npz file of arrays with {wanted.channels} channels",
         )
     if wanted.height and wanted.width:
         return wanted.height, wanted.width, wanted.channels or 3

@@ -39,7 +39,7 @@ def load_dataset(
         return load_images(path, Wanted.by(model), scratch, max_train_samples, seed)
     if path.is_file():
         return load_npz(path, scratch)
-    raise DataError("There is no such dataset.", field="data", received=str(source), expected=FORMS)
+    raise DataError("The dataset does not exist.", field="data", received=str(source), expected=FORMS)
 
 
 def _holds_arrays(path: Path) -> bool:

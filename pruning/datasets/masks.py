@@ -58,7 +58,7 @@ def _class_numbers(name: str, mask: Image, size: tuple[int, int]) -> np.ndarray:
 
     if len(mask.getbands()) != 1:
         raise DataError(
-            f"The mask {name} has several channels.",
+            f"The mask {name} has more than one channel.",
             field="dataset",
             received=f"mode {mask.mode}",
             expected="one channel whose values are class numbers: a grey or palette PNG",
@@ -69,7 +69,7 @@ def _class_numbers(name: str, mask: Image, size: tuple[int, int]) -> np.ndarray:
     numbers = np.asarray(mask)
     if numbers.max() > _WHITE:
         raise DataError(
-            f"The mask {name} has class numbers that are too large.",
+            f"The class numbers of the mask {name} are too large.",
             field="dataset",
             received=f"up to {numbers.max()}",
             expected=f"0 to {_WHITE}",

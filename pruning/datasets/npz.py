@@ -43,7 +43,7 @@ def load_npz(path: Path, scratch: Path) -> Data:
             }
     except UNREADABLE as error:
         raise DataError(
-            "The .npz file cannot be read.",
+            "Cannot read the .npz file.",
             field="dataset",
             received=first_line(error, 200),
             expected="arrays of numbers saved with numpy.savez",
@@ -64,7 +64,7 @@ def _mapped(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch
         if dtype.hasobject:
             raise ValueError("Object arrays cannot be loaded")
         if begin + dtype.itemsize * int(np.prod(shape, dtype=np.int64)) != end:
-            raise ValueError(f"{info.filename} is shorter or longer than its header says")
+            raise ValueError(f"the length of {info.filename} does not match its header")
         if not all(shape):
             return np.empty(shape, dtype)
         # What is mapped stays though the file is closed, and what is extracted has no name.
@@ -85,6 +85,6 @@ def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     reads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in reads:
-        raise ValueError(f"arrays of format {version} are not known")
+        raise ValueError(f"unknown array format {version}")
     shape, fortran_order, dtype = reads[version](file)
     return shape, fortran_order, dtype

@@ -32,20 +32,20 @@ def parts_of(data: Any) -> dict[str, Any]:
         parts = {"x_train": data}
     else:
         raise DataError(
-            "The data has no known form.",
+            "The data format is not supported.",
             field="dataset",
             received=type(data).__name__,
             expected="(x, y), ((x, y), (x_val, y_val)), a dict with x_train, y_train, x_val, y_val, batches such "
-            "as a tf.data.Dataset, or without targets an array x",
+            "as a tf.data.Dataset, or an array x without targets",
         )
     parts = {name: part for name, part in parts.items() if part is not None}
     for required in ("x_train", "y_train") if {"y_val", "y_test"} & set(parts) else ("x_train",):
         if required not in parts or (isinstance(parts[required], Mapping) and not parts[required]):
             raise DataError(
-                f"There is no {required}.",
+                f"{required} is missing.",
                 field=f"dataset.{required}",
                 received=", ".join(parts) or "nothing",
-                expected="x_train, y_train and, if there is a validation set, x_val, y_val",
+                expected="x_train, y_train and, for a validation set, x_val, y_val",
             )
     return parts
 
@@ -74,10 +74,10 @@ def _from_mapping(data: Mapping[str, Any]) -> dict[str, Any]:
         split, _, name = str(key).partition(".")
         if split not in PARTS:
             raise DataError(
-                f"The array name {key!r} is not known.",
+                f"Unknown array name {key!r}.",
                 field="dataset",
                 received=", ".join(str(name) for name in data),
-                expected=f"{', '.join(PARTS)}, or with several inputs x_train.<name>",
+                expected=f"{', '.join(PARTS)}, or x_train.<name> for several inputs",
             )
         if name:
             parts.setdefault(split, {})[name] = value
@@ -99,7 +99,7 @@ def _of_split(value: Any, split: str) -> dict[str, Any]:
         return spooled(value, split)
     if value is not None and not (isinstance(value, tuple) and len(value) == 2):
         raise DataError(
-            f"The {split} set is neither batches nor a pair of arrays.",
+            f"The {split} set is not a pair of arrays or batches.",
             field=f"dataset.x_{split}",
             received=f"{len(value)} parts" if isinstance(value, tuple) else type(value).__name__,
             expected="batches, or (x, y)",
@@ -118,9 +118,9 @@ def _array(value: Any, label: str) -> np.ndarray:
         array = np.asanyarray(None)
     if array.ndim == 0:
         raise DataError(
-            f"{label} is no array of samples.",
+            f"{label} is not an array of samples.",
             field=f"dataset.{label}",
             received=type(value).__name__,
-            expected="an array whose first axis counts samples",
+            expected="an array whose first axis is the samples",
         )
     return array

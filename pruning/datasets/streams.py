@@ -43,15 +43,15 @@ def spooled(stream: Any, split: str) -> dict[str, Any]:
         given = {name: _leaves(part) for name, part in zip(names, parts, strict=False) if part is not None}
         spools = spools or {name: {key: _Spool(name) for key in leaves} for name, leaves in given.items()}
         if _keys(given) != _keys(spools):
-            raise _unfit(names[0], f"{_keys(given)}, after {_keys(spools)}")
+            raise _unfit(names[0], f"{_keys(given)} after {_keys(spools)}")
         lengths = {spools[name][key].append(leaf) for name, leaves in given.items() for key, leaf in leaves.items()}
         if len(lengths) > 1:
             raise _unfit(names[0], f"{' and '.join(map(str, sorted(lengths)))} samples in one batch")
     if not spools:
-        raise DataError("There are no batches.", field=f"dataset.{names[0]}", received="nothing", expected=_BATCH)
+        raise DataError("The data has no batches.", field=f"dataset.{names[0]}", received="nothing", expected=_BATCH)
     if names[2] in spools and split != "train":
         raise DataError(
-            "The validation set counts all samples alike.",
+            "Sample weights are not supported for the validation set.",
             field=f"dataset.{names[2]}",
             received="sample weights",
             expected="batches (x, y)",
@@ -121,7 +121,7 @@ class _Spool:
             now, before = (f"{dtype} of shape {shape}" for dtype, shape in (
                 (samples.dtype, samples.shape[1:]), (self._dtype, self._shape),
             ))  # fmt: skip
-            raise _unfit(self._name, f"samples of {now}, after some of {before}")
+            raise _unfit(self._name, f"samples of {now} after samples of {before}")
         self._file.write(np.ascontiguousarray(samples).data)
         self._num_samples += len(samples)
         return len(samples)
@@ -137,19 +137,19 @@ class _Spool:
 
 def _unfit(name: str, received: str) -> DataError:
     return DataError(
-        "The batches do not fit each other, or are none.",
+        "The batches do not match each other or are invalid.",
         field=f"dataset.{name}",
         received=received,
         expected=_BATCH,
-        hint="Give samples in batches, as model.fit takes them: of tf.data, dataset.batch(64).",
+        hint="Pass batches as to model.fit, for example dataset.batch(64) of tf.data.",
     )
 
 
 def _endless(stream: Any) -> DataError:
     return DataError(
-        "The data has no end.",
+        "The data is infinite.",
         field="dataset",
-        received=f"{type(stream).__name__} without a number of batches",
+        received=f"{type(stream).__name__} without a length",
         expected="batches that end",
-        hint="Give the data before it is repeated, or dataset.take(n).",
+        hint="Pass the dataset before repeat(), or use dataset.take(n).",
     )

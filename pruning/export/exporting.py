@@ -112,12 +112,12 @@ def export_model(
         difference = max(_guarded("run", lambda each=each: parity.difference(each)) for each in tried)
         if not difference <= tolerance:
             raise VerificationError(
-                f"The exported {format} file does not compute what the model computes.",
+                f"The outputs of the exported {format} file differ from the model's.",
                 field="model",
                 received=f"relative difference {difference:.2e} in {precision}",
                 expected=f"at most {tolerance:.0e}",
-                hint="Nothing was written. Try another precision, or more representative inputs; "
-                "`tolerance` accepts larger differences.",
+                hint="Nothing was written. Try another precision or more representative inputs, or set a larger "
+                "`tolerance`.",
             )
         model_metrics, metrics = ({}, {}) if labelled is None else parity.metrics(labelled)
         num_bytes = sum(file.stat().st_size for file in Path(directory).rglob("*") if file.is_file())
@@ -133,22 +133,22 @@ def _tolerance(model: keras.Model, precision: str) -> float:
 def _require_target(path: Path, suffix: str) -> None:
     if path.name in ("", ".."):
         raise ExportError(
-            "The path names no file or folder of its own.",
+            "The path has no file name.",
             field="path",
             received=str(path),
             expected="a name at its end",
-            hint="Give what is to be written a name, such as ./model.",
+            hint="Use a path with a name, such as ./model.",
         )
     if path.suffix != suffix and suffix:
         raise SpecError(
-            "The name of the file does not end as its format asks.",
+            "The file name has the wrong suffix for its format.",
             field="path",
             received=path.name,
             expected=f"a name that ends in {suffix}",
         )
     if not path.parent.is_dir():
         raise SpecError(
-            "The folder to write to does not exist.", field="path", received=str(path.parent), expected="a folder"
+            "The output folder does not exist.", field="path", received=str(path.parent), expected="a folder"
         )
     _require_alike(path, is_folder=not suffix)
 
@@ -162,14 +162,14 @@ def _require_alike(path: Path, *, is_folder: bool) -> None:
     else:
         names = {entry.name for entry in path.iterdir()} if path.is_dir() and not path.is_symlink() else {""}
         alike = not names or ("saved_model.pb" in names and names <= _SAVED_MODEL)
-        expected = "a SavedModel, an empty folder, or nothing"
+        expected = "a SavedModel, an empty folder, or a new path"
     if not alike:
         raise ExportError(
-            "Something else is where the export would go, and is left alone.",
+            "The output path already exists and is not overwritten.",
             field="path",
             received=f"{path}, {'a folder' if path.is_dir() else 'a file'}",
             expected=expected,
-            hint="Choose another name, or move what is there.",
+            hint="Choose another name, or move the existing file or folder.",
         )
 
 
@@ -178,10 +178,10 @@ def _folder_beside(path: Path) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise ExportError(
-            "Nothing can be written there.",
+            "Cannot write to the output folder.",
             field="path",
             received=f"{path.parent}: {type(error).__name__}: {first_line(error)}",
-            expected="a folder that can be written to",
+            expected="a writable folder",
         ) from error
 
 
@@ -194,11 +194,11 @@ def _calibration(
     arrays = real if real is not None else None if labelled is None else labelled.x_train
     if arrays is None:
         raise SpecError(
-            "There are no samples that show in which range the activations lie.",
+            "int8 needs samples to calibrate the range of activations.",
             field="inputs",
             received="nothing",
-            expected="some 100 real inputs, for the precision int8",
-            hint="Give inputs=… or data=…",
+            expected="about 100 real inputs",
+            hint="Set inputs=… or data=….",
         )
     tensors = inputs_by_name(model)
     chosen = _choose(arrays, max(_NUM_CALIBRATION_SAMPLES, _fixed_size(model)), seed)
@@ -250,10 +250,10 @@ def _guarded(step: str, run: Any) -> Any:
     except Exception as error:
         # Each converter and each runtime has its own errors for what it does not know.
         raise ExportError(
-            f"The format cannot hold the model: it failed to {step} it.",
+            f"The format does not support the model: it failed to {step} it.",
             field="model",
             received=f"{type(error).__name__}: {first_line(error)}",
-            expected="layers that the format knows",
+            expected="layers that the format supports",
         ) from error
 
 

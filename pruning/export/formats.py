@@ -43,7 +43,7 @@ def require_writable(name: str, precision: str) -> None:
     entry, backend = entry_of(name), keras.backend.backend()
     if entry.backends and backend not in entry.backends:
         raise SpecError(
-            f"The format {name!r} cannot be written with this backend of Keras.",
+            f"The format {name!r} does not support this Keras backend.",
             field="format",
             received=f"the backend {backend}",
             expected=f"the backend {' or '.join(entry.backends)}",
@@ -51,7 +51,7 @@ def require_writable(name: str, precision: str) -> None:
         )
     if precision not in entry.precisions:
         raise SpecError(
-            f"The format {name!r} is not written in this precision.",
+            f"The format {name!r} does not support this precision.",
             field="precision",
             received=precision,
             expected=f"one of {', '.join(entry.precisions)}",
@@ -80,7 +80,7 @@ def entry_of(name: str) -> ExportFormatEntry:
     """
     if name not in EXPORT_FORMATS:
         raise SpecError(
-            "The export format is not known.",
+            "Unknown export format.",
             field="format",
             received=repr(name),
             expected=f"one of {', '.join(EXPORT_FORMATS)}",

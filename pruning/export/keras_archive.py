@@ -52,9 +52,9 @@ def require_own_threads(name: str, num_threads: int | None) -> None:
     """Refuse a number of threads for a runtime that takes it once for the whole process."""
     if num_threads is not None:
         raise SpecError(
-            f"The number of threads cannot be set for the format {name!r}.",
+            f"Cannot set the number of threads for the format {name!r}.",
             field="num_threads",
             received=str(num_threads),
-            expected="nothing: the backend's threads are those of the whole process",
-            hint="Set OMP_NUM_THREADS or the backend's own setting before Keras is imported.",
+            expected="None: the backend's threads are shared by the process",
+            hint="Set OMP_NUM_THREADS or the backend's setting before you import Keras.",
         )

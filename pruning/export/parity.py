@@ -101,10 +101,10 @@ def batches_of(inputs: Inputs, tensors: Mapping[str, Any], batch_size: int) -> I
     size, num_samples = fixed or batch_size, len(next(iter(inputs.values())))
     if fixed and num_samples < fixed:
         raise DataError(
-            "There are fewer samples than the model takes at once.",
+            "There are fewer samples than the model's batch size.",
             field="inputs",
             received=f"{num_samples} samples",
-            expected=f"at least {fixed}, the batch size that is fixed in the model",
+            expected=f"at least {fixed}, the fixed batch size of the model",
         )
     for start in range(0, num_samples - (size - 1 if fixed else 0), size):
         yield {
@@ -130,11 +130,11 @@ def _file_names(tensors: Mapping[str, Any], runner: Runner) -> dict[str, str]:
     if len(tensors) == len(known) == 1:
         return dict(zip(tensors, known.values(), strict=True))
     raise ExportError(
-        "The file's inputs are not those of the model.",
+        "The file's inputs do not match the model's.",
         field="model",
         received=", ".join(spec.name for spec in runner.inputs),
         expected=", ".join(tensors),
-        hint="Give each input a name of letters, digits and underscores, and use each of them.",
+        hint="Name each input with letters, digits and underscores, and use each input in the model.",
     )
 
 

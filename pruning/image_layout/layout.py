@@ -15,7 +15,7 @@ from pruning.image_layout.table import SUFFIX, Table, has_targets
 
 LAYOUT = (
     "train/<class>/<image>; or train/images/<name>.jpg with train/masks/<name>.png; or train.csv with the columns "
-    "image, number, …; each with validation and test likewise; or unlabelled images in one folder; JPEG or PNG"
+    "image, number, …; validation and test in the same way; or unlabelled images in one folder; JPEG or PNG"
 )
 MAX_CLASSES = 10_000
 
@@ -97,7 +97,7 @@ def _with_tables(found: dict[str, Part], read: Read) -> ImageLayout | None:
                 own = SPLITS[stem] if split == "rest" else split
                 if own in tables:
                     raise DataError(
-                        f"There are two tables of {own} images.",
+                        f"There are two tables for the {own} images.",
                         field="dataset",
                         received=f"{tables[own]} and {name}",
                         expected=f"one, {own}.csv",
@@ -148,7 +148,7 @@ def _held_out(found: dict[str, Part], split: str, form: Form, classes: set[str] 
         return ()  # As contests have them: nothing can be measured on them.
     if form != own_form:
         raise DataError(
-            f"The training and {split} images are laid out in different ways.",
+            f"The training and {split} images have different layouts.",
             field="dataset",
             received=f"{form} in {found['train'].folder}/, {own_form} in {found[split].folder}/",
             expected="the same in both",
@@ -185,11 +185,11 @@ def _samples(part: Part) -> tuple[Form, tuple[Sample, ...]]:
     for name in part.files:
         if not name.lower().endswith(IMAGE_SUFFIXES):
             raise DataError(
-                f"{part.folder or 'The dataset'}{'/' if part.folder else ''} holds a file that is not an image.",
+                f"{part.folder or 'The dataset'}{'/' if part.folder else ''} contains a file that is not an image.",
                 field="dataset",
                 received=name[:200],
                 expected=LAYOUT,
-                hint="Leave the file out, or convert it to JPEG or PNG.",
+                hint="Remove the file, or convert it to JPEG or PNG.",
             )
     pairs = with_masks(part)
     if pairs is not None:
@@ -200,7 +200,7 @@ def _samples(part: Part) -> tuple[Form, tuple[Sample, ...]]:
     if depths != {2}:
         wrong = next(name for name, path in part.files.items() if len(path) != 2)
         raise DataError(
-            f"{part.folder}/ holds an image outside the class folders, or in a folder inside one.",
+            f"{part.folder}/ has an image outside the class folders or in a subfolder of one.",
             field="dataset",
             received=wrong[:200],
             expected=LAYOUT,
@@ -214,9 +214,9 @@ def _no_layout(found: dict[str, Part]) -> DataError:
     return DataError(
         "There are no training images.",
         field="dataset",
-        received=f"at the top: {', '.join(tops[:5])[:200] or 'nothing'}",
+        received=f"top level: {', '.join(tops[:5])[:200] or 'empty'}",
         expected=LAYOUT,
-        hint="If these folders are classes, put them into a folder train/." if are_classes else None,
+        hint="If these folders are classes, move them to a folder train/." if are_classes else None,
     )
 
 

@@ -24,7 +24,7 @@ def with_masks(part: Part) -> tuple[Sample, ...] | None:
     for name, path in part.files.items():
         if path[0] not in found or len(path) < 2:
             raise DataError(
-                f"Beside {IMAGES}/ and {MASKS}/ there is something else.",
+                f"There are other files next to {IMAGES}/ and {MASKS}/.",
                 field="dataset",
                 received=name[:200],
                 expected=f"only images in {IMAGES}/ and masks in {MASKS}/",
@@ -34,7 +34,7 @@ def with_masks(part: Part) -> tuple[Sample, ...] | None:
                 "A mask is not a PNG image.",
                 field="dataset",
                 received=name[:200],
-                expected="PNG: JPEG would change the values of pixels",
+                expected="PNG, because JPEG changes pixel values",
             )
         stem = "/".join(path[1:]).rpartition(".")[0]
         stem = stem.removesuffix(_ENDING) if path[0] == MASKS else stem
@@ -43,17 +43,17 @@ def with_masks(part: Part) -> tuple[Sample, ...] | None:
                 f"Two {path[0]} have the same name.",
                 field="dataset",
                 received=f"{found[path[0]][stem]} and {name}"[:300],
-                expected="one image and one mask of each name",
+                expected="one image and one mask for each name",
             )
         found[path[0]][stem] = name
     alone = sorted(set(found[IMAGES]) ^ set(found[MASKS]))
     if alone:
         received = found[IMAGES].get(alone[0]) or found[MASKS][alone[0]]
         raise DataError(
-            f"{len(alone)} images and masks have no counterpart.",
+            f"{len(alone)} images or masks have no counterpart.",
             field="dataset",
             received=received[:200],
-            expected=f"for each {IMAGES}/<name>.jpg or .png one {MASKS}/<name>.png",
+            expected=f"one {MASKS}/<name>.png for each {IMAGES}/<name>.jpg or .png",
         )
     return tuple(Sample(image, found[MASKS][stem]) for stem, image in found[IMAGES].items())
 
@@ -63,7 +63,7 @@ def _refuse_other_name(part: Part) -> None:
     others = part.folders - {IMAGES}
     if IMAGES in part.folders and len(others) == 1 and others <= _MEANT_AS_MASKS:
         raise DataError(
-            "The folder of masks has another name.",
+            "The folder of masks has the wrong name.",
             field="dataset",
             received=f"{IMAGES}/ and {min(others)}/",
             expected=f"{IMAGES}/ and {MASKS}/",

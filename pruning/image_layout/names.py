@@ -52,7 +52,7 @@ def parts(names: Iterable[str]) -> dict[str, Part]:
         part = found.setdefault(split or "rest", Part(folder))
         if part.folder != folder:
             raise DataError(
-                f"Two folders hold the {split} images.",
+                f"There are two folders of {split} images.",
                 field="dataset",
                 received=f"{part.folder}/ and {folder}/",
                 expected=f"one folder, {split}/",

@@ -79,11 +79,11 @@ def _sample(
     name: str, number: int, row: list[str], header: list[str], folders: tuple[str, ...], names: Collection[str]
 ) -> Sample:
     if len(row) != len(header):
-        raise _refusal(name, f"row {number} has another number of columns than the header", f"{len(row)} columns")
+        raise _refusal(name, f"row {number} does not have as many columns as the header", f"{len(row)} columns")
     image = next((folder + row[0] for folder in folders if folder + row[0] in names), None)
     if image is None:
         raise DataError(
-            f"{name}, row {number}, lists an image that is not there.",
+            f"{name}, row {number}: the image does not exist.",
             field="dataset",
             received=row[0][:200],
             expected="a path relative to the table, with its suffix: .jpg, .jpeg or .png",
@@ -94,8 +94,8 @@ def _sample(
             f"{name}, row {number}: {wrong} is not a finite number.",
             field="dataset",
             received=row[header.index(wrong, 1)][:200] or "an empty cell",
-            expected="a number in each column but the first",
-            hint="For names of classes, put the images into class folders: train/<class>/<image>.",
+            expected="a number in each column except the first",
+            hint="For class names, put the images into class folders: train/<class>/<image>.",
         )
     return Sample(image, tuple(float(cell) for cell in row[1:]) or None)
 
@@ -112,5 +112,5 @@ def _refusal(name: str, detail: str, received: str) -> DataError:
         f"{name} is not a table of images: {detail}.",
         field="dataset",
         received=received,
-        expected="a CSV with a header such as image,age,height and a row for each image",
+        expected="a CSV with a header such as image,age,height and one row for each image",
     )

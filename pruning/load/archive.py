@@ -81,11 +81,11 @@ def _read_hdf5(path: Path) -> tuple[dict[str, Any], str]:
         )
         if config is None:
             raise ModelError(
-                "The file holds weights only.",
+                "The file contains only weights.",
                 field="model",
                 received="an HDF5 file without a model",
-                expected="a whole model: architecture and weights",
-                hint="Build the model, load these weights into it, and save it with model.save('model.keras').",
+                expected="a complete model with architecture and weights",
+                hint="Build the model, load these weights, and save it with model.save('model.keras').",
             )
     return {**json.loads(config), **({} if compiling is None else {_COMPILING: json.loads(compiling)})}, _text(version)
 
@@ -108,13 +108,18 @@ def _check_members(archive: zipfile.ZipFile, names: list[str]) -> None:
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise _no_model(f"a zip with more than one {twice[0]!r}", "Save the model anew with model.save('model.keras').")
+        raise _no_model(
+            f"a zip with more than one {twice[0]!r}", "Save the model again with model.save('model.keras')."
+        )
     for info in archive.infolist():
         if claims_too_much(info):
-            raise _no_model(f"a zip whose {info.filename!r} cannot be as long as it says", "Save the model anew.")
+            raise _no_model(f"a zip whose {info.filename!r} has an invalid length", "Save the model again.")
         with archive.open(info) as member:
             if info.filename.startswith("model.weights") and member.read(1) == b"\x80":
-                raise _no_model(f"a pickle as {info.filename!r}", "Save the model anew with Keras 3: pickles run code.")
+                raise _no_model(
+                    f"a pickle as {info.filename!r}",
+                    "Save the model again with Keras 3. Pickles can run code and are rejected.",
+                )
 
 
 def _no_model(received: str, hint: str) -> ModelError:

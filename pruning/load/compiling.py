@@ -37,7 +37,7 @@ def compile_as_saved(model: keras.Model, settings: dict[str, Any]) -> tuple[str,
     try:
         loss = _each(settings.get("loss"), lambda value: _known(value, keras.losses, keras.Loss))
     except _UnknownError as unknown:
-        why = f"the file's loss {unknown} is not Keras's own, and files do not hold the code of others"
+        why = f"the file's loss {unknown} is custom, and its code is not in the file"
         tell_lost_loss(model, why)
         return (f"the model's compile settings could not be restored: {why}",)
     lost: list[str] = []
@@ -46,7 +46,7 @@ def compile_as_saved(model: keras.Model, settings: dict[str, Any]) -> tuple[str,
         try:
             return _known(value, keras.metrics, keras.Metric)
         except _UnknownError as unknown:
-            lost.append(f"the file's metric {unknown} is not Keras's own and was dropped")
+            lost.append(f"the file's custom metric {unknown} was dropped")
             return None
 
     num_outputs = len(outputs_by_name(model))
@@ -58,7 +58,7 @@ def compile_as_saved(model: keras.Model, settings: dict[str, Any]) -> tuple[str,
         optimizer = _optimizer(settings.get("optimizer_config"))
     except _UnknownError as unknown:
         optimizer = keras.optimizers.Adam()
-        lost.append(f"the file's optimizer {unknown} cannot be restored: adam takes its place")
+        lost.append(f"the file's custom optimizer {unknown} was replaced by adam")
     model.compile(optimizer, loss, loss_weights=settings.get("loss_weights"), **metrics)
     return tuple(lost)
 

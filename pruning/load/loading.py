@@ -58,9 +58,7 @@ def load(path: str | Path) -> LoadedModel:
         with path.open("rb") as file:
             start = file.read(len(HDF5_MAGIC))
     except OSError as error:
-        raise ModelError(
-            f"The model file cannot be read: {error.strerror}.", field="model", received=path.name
-        ) from error
+        raise ModelError(f"Cannot read the model file: {error.strerror}.", field="model", received=path.name) from error
     format = format_of(start)
     if format is None:
         raise ModelError(
@@ -120,7 +118,10 @@ def _load_hdf5(file: ModelFile) -> LoadedModel:
         return LoadedModel(model, ())
     notes = compile_as_saved(model, settings)
     if model.compiled and not restore_optimizer(model, file.path):
-        notes = (*notes, "the optimizer starts afresh: its state in the file does not fit the model's variables")
+        notes = (
+            *notes,
+            "the optimizer state was reset, because the state in the file does not match the model's variables",
+        )
     return LoadedModel(model, notes)
 
 
@@ -137,18 +138,18 @@ def _refusal(error: Exception) -> ModelError:
     text = str(error)
     if _MISSING.search(text):
         return ModelError(
-            "The model holds a class or function that is not Keras's own.",
+            "The model contains a custom class or function.",
             field="model",
             received=_brief(error),
-            expected="a functional or sequential model of Keras's own layers",
-            hint="Custom layers, functions and subclassed models cannot be served: replace them by Keras's own layers.",
+            expected="a functional or Sequential model of built-in Keras layers",
+            hint="Replace custom layers, functions and subclassed models by built-in Keras layers.",
         )
     return ModelError(
         "Keras cannot load the model.",
         field="model",
         received=_brief(error),
-        expected="a model of Keras's own layers that keras.saving.load_model can load",
-        hint="Check that it loads with the newest Keras 3; custom classes cannot be served.",
+        expected="a model of built-in Keras layers that keras.saving.load_model can load",
+        hint="Check that it loads with the latest Keras 3. Custom classes are not supported.",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pruning.errors import ModelError
 from pruning.load.entries import Entry, walk
 
-_REBUILD = "Build the model from layers of Keras 3, load the weights into it, save it with model.save('model.keras')."
+_REBUILD = "Build the model with Keras 3 layers, load the weights, and save it with model.save('model.keras')."
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,26 @@ class Refusal:
 
 REFUSALS = (
     Refusal(
-        "The model has a Lambda layer: code in a file is not run.",
-        "Replace it by layers or keras.ops, e.g. Rescaling, Reshape or keras.ops.mean, and save the model anew.",
+        "The model has a Lambda layer. Code in model files is not run.",
+        "Replace it by layers or keras.ops, e.g. Rescaling, Reshape or keras.ops.mean, and save the model again.",
         classes=frozenset({"Lambda", "__lambda__"}),
     ),
     Refusal(
         "The model uses TensorFlow functions as layers, which Keras 3 cannot build.",
-        "Replace arithmetic on tensors by layers (Add, Rescaling, Resizing) or keras.ops and save the model anew.",
+        "Replace tensor arithmetic by layers (Add, Rescaling, Resizing) or keras.ops, and save the model again.",
         classes=frozenset(
             {"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMethod", "InstanceMethod", "InstanceProperty"}
         ),
     ),
     Refusal(
-        "The model has a layer that Keras 3 dropped.",
+        "The model has a layer that Keras 3 removed.",
         _REBUILD,
         classes=frozenset(
             {"CuDNNGRU", "CuDNNLSTM", "LocallyConnected1D", "LocallyConnected2D", "ThresholdedReLU", "DenseFeatures"}
         ),
     ),
     Refusal(
-        "The model was saved by Keras 1, whose arguments have other names.",
+        "The model was saved by Keras 1, which uses different argument names.",
         _REBUILD,
         classes=frozenset(
             {"Convolution1D", "Convolution2D", "Deconvolution2D", "Highway", "MaxoutDense", "Merge"}
@@ -75,6 +75,6 @@ def refuse(config: Entry) -> None:
                     row.message,
                     field="model",
                     received=described + (f" with {', '.join(sorted(arguments))}" if arguments else ""),
-                    expected="a model of Keras's own layers",
+                    expected="a model of built-in Keras layers",
                     hint=row.hint,
                 )

@@ -71,18 +71,18 @@ def repaired(config: Entry) -> tuple[Entry, tuple[str, ...]]:
 
 
 REPAIRS = (
-    Repair("sequential_list", "a Sequential whose config is a bare list got a name", wrap_list),
-    Repair("module", "modules of Keras 2 are named as today", move_modules),
-    Repair("inner_module", "layers inside wrappers, and Attention, got their module", name_inner_modules),
+    Repair("sequential_list", "a Sequential with a list as config got a name", wrap_list),
+    Repair("module", "modules of Keras 2 were renamed", move_modules),
+    Repair("inner_module", "layers in wrappers and Attention got their module", name_inner_modules),
     Repair("sequential_input", "a Sequential without InputLayer got one", insert_input),
-    Repair("batch_input_shape", "batch_input_shape was dropped from layers that are no input", drop_input_shape),
-    Repair("batchnorm_axis", "BatchNormalization's axis was taken out of its list", unwrap_axis),
+    Repair("batch_input_shape", "batch_input_shape was dropped from layers that are not inputs", drop_input_shape),
+    Repair("batchnorm_axis", "the axis of BatchNormalization was converted from a list", unwrap_axis),
     Repair(
         "groups", "groups was dropped from depthwise, separable and transposed convolutions",
         dropping(_NO_GROUPS, groups=1),
     ),
     Repair(
-        "separable_kernel", "kernel_* arguments, which SeparableConv never uses, were dropped",
+        "separable_kernel", "kernel_* arguments, unused by SeparableConv, were dropped",
         dropping(
             ("SeparableConv1D", "SeparableConv2D"),
             kernel_initializer=..., kernel_regularizer=..., kernel_constraint=...,
@@ -94,30 +94,30 @@ REPAIRS = (
     ),
     Repair("time_major", "time_major was dropped from recurrent layers", dropping(_RECURRENT, time_major=False)),
     Repair(
-        "attention_shapes", "shapes that MultiHeadAttention finds itself were dropped", drop_attention_shapes,
+        "attention_shapes", "shapes that MultiHeadAttention infers were dropped", drop_attention_shapes,
     ),
-    Repair("keyword_tensors", "tensors given by keyword are named as today", reference_by_keyword),
+    Repair("keyword_tensors", "tensors passed by keyword were renamed", reference_by_keyword),
     Repair("rng_type", "rng_type was dropped from random layers", dropping(_RANDOM, rng_type=...)),
     Repair("initializer_dtype", "dtype was dropped from initializers", drop_initializer_dtype),
     Repair(
-        "unknown_initializer", "unknown initializers were replaced by the default; weights are loaded, none is drawn",
+        "unknown_initializer", "unknown initializers were replaced by the default, without effect on loaded weights",
         drop_unknown_initializers,
     ),
-    Repair("compiling", "compile settings that are not set were dropped", drop_unset_compiling),
-    Repair("optimizer_class", "optimizers are named as today", name_optimizer),
+    Repair("compiling", "empty compile settings were dropped", drop_unset_compiling),
+    Repair("optimizer_class", "optimizers were renamed", name_optimizer),
     Repair(
-        "optimizer", "arguments that optimizers no longer have were dropped",
+        "optimizer", "arguments that optimizers no longer take were dropped",
         dropping(OPTIMIZERS, is_legacy_optimizer=..., jit_compile=..., schedule_decay=..., epsilon=None),
     ),
-    Repair("lr", "lr of optimizers is named learning_rate", rename_rate),
+    Repair("lr", "lr of optimizers was renamed to learning_rate", rename_rate),
     Repair("decay", "decay of optimizers became a schedule, InverseTimeDecay", turn_decay),
-    Repair("schedule_name", "names that are not set were dropped from schedules", drop_schedule_name),
-    Repair("reduction", "reduction auto of losses is named sum_over_batch_size", name_reduction),
+    Repair("schedule_name", "empty names were dropped from schedules", drop_schedule_name),
+    Repair("reduction", "reduction auto of losses became sum_over_batch_size", name_reduction),
     Repair("loss_arguments", "fn and axis were dropped from losses that do not take them", drop_loss_arguments),
-    Repair("metric_function", "metrics saved as functions got their class", name_metric_class),
-    Repair("metric_output", "names of outputs were taken off the names of their metrics", drop_output_names),
+    Repair("metric_function", "metrics saved as functions became their class", name_metric_class),
+    Repair("metric_output", "output names were removed from metric names", drop_output_names),
     Repair("slash", "/ in layer names became _", rename),
-    Repair("nested_tensors", "single inputs and outputs of nested models left their list", unwrap_tensors),
-    Repair("nested_nodes", "calls of nested models are counted as today", lower_nodes),
+    Repair("nested_tensors", "single inputs and outputs of nested models were converted from lists", unwrap_tensors),
+    Repair("nested_nodes", "calls of nested models were renumbered", lower_nodes),
 )  # fmt: skip
 """All repairs of a config, in the order in which they run."""

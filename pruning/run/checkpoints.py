@@ -107,7 +107,7 @@ def _state(path: Path) -> RunState:
     try:
         return RunState.model_validate_json(content)
     except ValidationError as error:
-        raise unreadable("A checkpoint cannot be read.", path) from error
+        raise unreadable("Cannot read a checkpoint.", path) from error
 
 
 def _identity(setting: Setting) -> dict[str, Any]:
@@ -146,17 +146,17 @@ def _require_same(path: Path, identity: dict[str, Any]) -> None:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise unreadable("The description of the run cannot be read.", path) from error
+        raise unreadable("Cannot read the description of the run.", path) from error
     differing = [
-        f"{name} {before!r}, now {now!r}" for name, before, now in _differences(stored, identity) if before != now
+        f"{name} {now!r} instead of {before!r}" for name, before, now in _differences(stored, identity) if before != now
     ]
     if differing:
         raise CheckpointError(
-            "The directory holds the checkpoints of another run.",
+            "The directory has checkpoints of another run.",
             field="checkpoint_directory",
             received="; ".join(differing)[:500],
-            expected="the model, specs, data and versions that the run began with",
-            hint="Give them again, or an empty directory to start anew.",
+            expected="the same model, specs, data and versions as when the run started",
+            hint="Use the same ones, or an empty directory to start a new run.",
         )
 
 

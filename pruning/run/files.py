@@ -37,7 +37,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, zipfile.BadZipFile) as error:  # Written by something else, digest and all.
-        raise unreadable("A file of a checkpoint cannot be read.", path) from error
+        raise unreadable("Cannot read a file of a checkpoint.", path) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -56,6 +56,6 @@ def unreadable(message: str, path: Path) -> CheckpointError:
         message,
         field="checkpoint_directory",
         received=str(path),
-        expected="the files as they were written",
-        hint="Start anew in an empty directory.",
+        expected="unmodified files",
+        hint="Start a new run in an empty directory.",
     )

@@ -72,7 +72,7 @@ def verdict(setting: Setting, state: RunState, chosen: Kept) -> str:
     last = own[-1]
     num_trials = sum(trial.baseline is None for trial in state.trials)
     if num_trials > 1:
-        because = f"{num_trials} trials were made; {chosen.candidate.name} is delivered"
+        because = f"{num_trials} trials completed; {chosen.candidate.name} is delivered"
     elif last.drop and last is not chosen:
         because = (
             f"{limit}: {last.drop} in iteration {last.candidate.iteration}; the model of iteration "

@@ -192,7 +192,7 @@ def _augmented(bench: Bench, state: RunState, graph: ChannelGraph) -> RunState:
     told = ", ".join(f"{name} {getattr(chosen, name)}" for name in sorted(chosen.model_fields_set))
     state = state.model_copy(update={"augmentation": chosen})
     return (
-        state.noted(f"training images are changed at random, which the original does not mind: {told}")
+        state.noted(f"training images are augmented with changes that do not hurt the original: {told}")
         if told
         else state
     )
@@ -202,7 +202,7 @@ def _next_attempt(asked: Asked, state: RunState) -> RunState:
     count = asked.iterations.count or MAX_ITERATIONS
     if state.attempts < count:
         return state.to("pruning")
-    return state.to("closing", because=missed(asked, state.rows[-1], f"all {count} iterations are done"))
+    return state.to("closing", because=missed(asked, state.rows[-1], f"all {count} iterations are complete"))
 
 
 def _history_name(trial: Trial, phase: str) -> str:
@@ -219,7 +219,7 @@ def _lost_state(before: ChannelGraph, after: ChannelGraph) -> list[str]:
     own = before.model.optimizer if before.model.compiled else None
     if not has_state(own) or after.model.optimizer.built:
         return []
-    return [f"{type(own).__name__} starts afresh after each prune: its state cannot be cut"]
+    return [f"the state of {type(own).__name__} is reset after each prune, because it cannot be pruned"]
 
 
 def _calibration(bench: Bench, state: RunState, graph: ChannelGraph) -> Calibration | None:
@@ -231,7 +231,7 @@ def _calibration(bench: Bench, state: RunState, graph: ChannelGraph) -> Calibrat
     def on_share(share: float) -> None:
         if time.monotonic() - told[0] >= 1:
             told[0] = time.monotonic()
-            tell(setting, state, "pruning", SCORING_UNITS * share, message="looking at the channels")
+            tell(setting, state, "pruning", SCORING_UNITS * share, message="scoring channels")
 
     return Calibration.of(
         graph.model,

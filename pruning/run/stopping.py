@@ -24,8 +24,8 @@ def reached(asked: Asked, state: RunState) -> str | None:
 def nothing_goes(asked: Asked, state: RunState) -> str:
     """Return why a prune that may go all the way takes nothing."""
     if asked.spec.targets and not unmet(asked, state.rows[-1]):
-        return f"the model is already within {_targets(asked)}: no channel has to go"
-    return missed(asked, state.rows[-1], "no channel is left that the ratio and the limits allow to remove")
+        return f"the model already meets {_targets(asked)}"
+    return missed(asked, state.rows[-1], "the ratio and the limits allow no more channels to be removed")
 
 
 def missed(asked: Asked, row: StepReport, because: str) -> str:

@@ -75,7 +75,7 @@ def moving_targets(x: Inputs, y: Targets, augmentation: Augmentation) -> frozens
                 field="training.augmentation",
                 received=f"inputs of shape {array.shape[1:]}",
                 expected="inputs of shape (height, width, channels)",
-                hint="Leave augmentation out, or augment the data before uploading it.",
+                hint="Remove augmentation, or augment the data before you upload it.",
             )
     if augmentation.targets == "unchanged":
         return frozenset()
@@ -84,13 +84,13 @@ def moving_targets(x: Inputs, y: Targets, augmentation: Augmentation) -> frozens
     for name, target in y.items():
         if name not in masks and not _is_about_the_whole(target):
             raise SpecError(
-                f"Whether the targets{f' of {name}' if len(y) > 1 else ''} have to move with the images is not known.",
+                f"It is unclear whether the targets{f' of {name}' if len(y) > 1 else ''} must move with the images.",
                 field="training.augmentation.targets",
                 received=f"{target.dtype} targets of shape {target.shape[1:]}",
-                expected="masks of the images' height and width, numbers, class labels, probabilities that add up to "
-                "1, or vectors of 0 and 1",
-                hint="Set training.augmentation.targets to 'unchanged' if they say nothing about places in the image; "
-                "leave augmentation out if they do, as keypoints and boxes.",
+                expected="masks with the images' height and width, numbers, class labels, probabilities that sum "
+                "to 1, or vectors of 0 and 1",
+                hint="If the targets are not positions in the image, set training.augmentation.targets to "
+                "'unchanged'. If they are, such as keypoints and boxes, remove augmentation.",
             )
     return frozenset(masks)
 

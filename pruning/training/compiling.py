@@ -157,10 +157,10 @@ class Compiling:
         losses = self.output_losses()
         if all(loss is None for loss, _ in losses):
             raise SpecError(
-                "The model's layers add its loss, one for a whole batch, where one for each sample is needed.",
+                "The loss is added by layers for a whole batch, but a loss for each sample is needed.",
                 field="training.loss",
-                received="no loss of an output",
-                expected="a loss, or a criterion that looks at none, such as coupled_norm or reconstruction",
+                received="no loss for an output",
+                expected="a loss, or a criterion that does not need one, such as coupled_norm or reconstruction",
             )
         return summed_losses(losses, list(self._outputs.values()))
 
@@ -210,17 +210,17 @@ class Compiling:
         rate, schedule = rate_of(optimizer), schedule_of(optimizer)
         if schedule is not None:
             name = getattr(schedule, "__name__", type(schedule).__name__)
-            self._note(f"the learning rate is {rate:.6g}, the highest of the compiled model's schedule {name}")
+            self._note(f"the learning rate is {rate:.6g}, the maximum of the compiled model's schedule {name}")
         return rate
 
     def _check_names(self, wishes: Any, field: str) -> None:
         unknown = set(wishes) - set(self._outputs) if isinstance(wishes, dict) else set()
         if unknown:
             raise SpecError(
-                "A name is that of no output of the model.",
+                "A name is not an output of the model.",
                 field=field,
                 received=", ".join(sorted(unknown)),
-                expected=f"some of {', '.join(self._outputs)}",
+                expected=f"names from {', '.join(self._outputs)}",
             )
 
     def fit_targets(self, data: Data) -> Data:
@@ -234,7 +234,7 @@ class Compiling:
         moving_targets(data.x_train, data.y_train, self._training.known_augmentation)
         if self._training.label_smoothing and not self.label_smoothing():
             raise SpecError(
-                "There are no classes whose labels could be smoothed.",
+                "Label smoothing needs a classification output.",
                 field="training.label_smoothing",
                 received=f"{self._training.label_smoothing:g}",
                 expected="an output with a categorical or binary cross-entropy, or 0",
@@ -312,7 +312,7 @@ def _compile(model: keras.Model, arguments: dict[str, Any]) -> None:
     try:
         model.compile(**arguments)
     except (TypeError, ValueError) as error:
-        raise SpecError(f"Keras refuses the training options: {first_line(error)}", field="training") from error
+        raise SpecError(f"Keras rejected the training options: {first_line(error)}", field="training") from error
 
 
 def _flags(model: keras.Model) -> list[bool]:

@@ -22,16 +22,13 @@ def in_fixed_batches(model: keras.Model, training: TrainingSpec) -> tuple[Traini
     if size is None:
         return training, ()
     notes = [
-        f"the model takes batches of {size}: the last one of each pass over the data is filled up with samples of its "
-        "beginning, so that none is left out"
+        f"the model takes batches of {size}: the last batch of each epoch is filled with samples from its "
+        "beginning, so that no sample is skipped"
     ]
     if training.batch_size != size:
-        notes.append(f"batch_size {training.batch_size} gave way to the model's own, {size}")
+        notes.append(f"batch_size {training.batch_size} was replaced by the model's fixed batch size, {size}")
     if stateful_layers(model):
-        notes.append(
-            "layers of the model keep states from batch to batch: samples stay in their order, and states begin anew "
-            "with each pass over the data"
-        )
+        notes.append("the model has stateful layers: samples are not shuffled, and states are reset for each epoch")
     return training.model_copy(update={"batch_size": size}), tuple(notes)
 
 

@@ -79,7 +79,7 @@ def _resolve(name: KerasName, module: Any, field: str) -> Any:
             return wanted
     known = sorted(classes[key] for key in classes if not classes[key].startswith("_"))
     raise SpecError(
-        f"{field.rpartition('.')[2]} {wanted!r} is not known to Keras.",
+        f"Keras has no {field.rpartition('.')[2]} {wanted!r}.",
         field=field,
         received=wanted,
         expected=f"one of {', '.join(known)}",
@@ -107,10 +107,10 @@ def built(config: Any, field: str) -> Any:
         return keras.saving.deserialize_keras_object(config)
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise SpecError(
-            f"Keras refuses the options: {first_line(error)}",
+            f"Keras rejected the options: {first_line(error)}",
             field=field,
             received=f"{config['class_name']} with {', '.join(config['config']) or 'no options'}",
-            expected="the constructor's own arguments",
+            expected="arguments of the constructor",
         ) from error
 
 

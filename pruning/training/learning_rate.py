@@ -27,9 +27,9 @@ def rate_of(optimizer: keras.Optimizer) -> float:
     highest = _highest(lambda step: float(schedule(keras.ops.convert_to_tensor(step, optimizer.iterations.dtype))))
     if not 0 < highest < math.inf:
         raise SpecError(
-            f"The compiled model's learning rate schedule {type(schedule).__name__} has no rate to train with.",
+            f"The compiled model's learning rate schedule {type(schedule).__name__} has no usable rate.",
             field="training.learning_rate",
-            received=f"{highest:g} as its highest rate",
+            received=f"a maximum rate of {highest:g}",
             expected="a finite rate above 0",
             hint="Set training.learning_rate.",
         )
@@ -66,9 +66,9 @@ def with_rate(optimizer: keras.Optimizer, rate: float) -> keras.Optimizer:
 def _require_one_rate(optimizer: keras.Optimizer) -> None:
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
         raise SpecError(
-            "An optimizer that is made of several cannot follow one learning rate.",
+            "A combined optimizer does not have a single learning rate.",
             field="training.optimizer",
             received="MultiOptimizer",
-            expected="an optimizer with one learning rate",
+            expected="an optimizer with a single learning rate",
             hint="Set training.optimizer, for example to 'adamw'.",
         )

@@ -50,7 +50,7 @@ class LossChoice:
             own = own_losses(self._model, data)
             if own and self._model.compiled:
                 self._require_measurable(own, data)
-                self._note(f"the loss is what layers add themselves: {', '.join(own)}")
+                self._note(f"the loss is the sum of the losses that layers add: {', '.join(own)}")
                 return None
             if own:
                 raise self._two_meanings(own)
@@ -60,19 +60,20 @@ class LossChoice:
     def _require_measurable(self, own: list[str], data: Data) -> None:
         if not own_losses(self._model, data, training=False):
             raise SpecError(
-                "The model is compiled without a loss, and its layers add theirs in training alone: none is measured.",
+                "The model is compiled without a loss, and its layers add losses only in training, so no loss can "
+                "be evaluated.",
                 field="training.loss",
-                received=f"nothing, and the losses of {', '.join(own)}",
-                expected="a loss besides theirs, or layers that add their losses outside training, too",
+                received=f"no loss except those of {', '.join(own)}",
+                expected="another loss, or layers that also add their losses outside training",
             )
 
     def _two_meanings(self, own: list[str]) -> SpecError:
         return SpecError(
-            f"{self._why().capitalize()}, and layers add losses of their own: are these all?",
+            f"{self._why().capitalize()}, but layers add losses. It is unclear whether these are all.",
             field="training.loss",
-            received=f"nothing, and the losses of {', '.join(own)}",
-            expected="a loss besides theirs, or a model that is compiled without one",
-            hint="Set training.loss, or compile the model with an optimizer alone.",
+            received=f"no loss except those of {', '.join(own)}",
+            expected="another loss, or a model compiled without a loss",
+            hint="Set training.loss, or compile the model with only an optimizer.",
         )
 
     def _inferred(self, data: Data) -> Any:
@@ -85,20 +86,20 @@ class LossChoice:
         )
         if len(names) == 1 and len(shape) == 2 and are_labels:
             kind = "binary_crossentropy" if shape[-1] == 1 else "sparse_categorical_crossentropy"
-            self._note(f"no loss was given and {self._why()}: {kind} for integer labels")
+            self._note(f"training.loss is not set and {self._why()}: using {kind} for integer labels")
             return kind
         raise SpecError(
-            f"There is no loss: {self._why()}, and none was given.",
+            f"There is no loss: {self._why()}, and training.loss is not set.",
             field="training.loss",
             received="nothing",
-            expected="the name of a Keras loss, or one for each output",
+            expected="the name of a Keras loss, or one loss for each output",
             hint="Set training.loss, for example to 'mean_squared_error'.",
         )
 
     def _why(self) -> str:
         """Return why the model has no loss."""
         if self._model.compiled:
-            return "the model is compiled without one and its layers add none"
+            return "the model is compiled without a loss and its layers add none"
         return lost_loss(self._model) or "the model is not compiled"
 
     def _for_each_output(self, loss: Any) -> Any:
@@ -121,6 +122,6 @@ class LossChoice:
         activation = getattr(getattr(operation, "activation", None), "__name__", None)
         if activation in ("softmax", "sigmoid") or isinstance(operation, keras.layers.Softmax):
             return loss
-        self._note(f"output {output} has no softmax or sigmoid: {loss} takes it as logits")
+        self._note(f"output {output} has no softmax or sigmoid: {loss} uses it as logits")
         class_name = "".join(word.capitalize() for word in loss_name(loss).split("_"))
         return config_of("keras.losses", class_name, {"from_logits": True})

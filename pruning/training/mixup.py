@@ -50,7 +50,7 @@ def require_mixable(x: Inputs, y: Targets, class_outputs: frozenset[str]) -> Non
     for name, array in x.items():
         if array.dtype.kind != "f" and array.ndim != 4:
             raise _refusal(
-                f"input {name}" if name else "the input", array, "convert numbers to float32; words do not mix"
+                f"input {name}" if name else "the input", array, "convert numbers to float32; strings cannot be mixed"
             )
     for name, array in y.items():
         if array.dtype.kind != "f" and name not in class_outputs:
@@ -59,9 +59,9 @@ def require_mixable(x: Inputs, y: Targets, class_outputs: frozenset[str]) -> Non
 
 def _refusal(what: str, array: Samples, hint: str) -> SpecError:
     return SpecError(
-        f"The mean of two samples means nothing for {what}.",
+        f"Mixup cannot average {what}.",
         field="training.augmentation.mixup",
         received=f"{array.dtype} of shape {array.shape[1:]}",
         expected="images or float inputs, and class labels, probabilities or float targets",
-        hint=f"Leave mixup out, or {hint}.",
+        hint=f"Remove mixup, or {hint}.",
     )

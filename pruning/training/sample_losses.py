@@ -30,10 +30,10 @@ def sample_loss(loss: keras.Loss, target: Any, output: Any, mask: Any) -> Any:
     values = loss.call(keras.ops.cast(target, "float32"), output)
     if len(values.shape) == 0:
         raise SpecError(
-            "The loss has one value for a whole batch, where one for each sample is needed.",
+            "The loss returns one value for a whole batch, but a value for each sample is needed.",
             field="training.loss",
             received=str(loss_name(loss)),
-            expected="a loss that returns an array whose first axis counts samples",
+            expected="a loss that returns an array whose first axis is the samples",
         )
     if mask is not None:
         counted = keras.ops.cast(mask > 0 if loss.reduction == "sum" else mask, values.dtype)

@@ -54,7 +54,7 @@ def class_weighted(labels: np.ndarray, weights: Mapping[int, float] | str, num_c
         unknown = sorted(label for label in weights if not 0 <= label < num_classes)
         if unknown:
             raise SpecError(
-                "A weight is given for a class that there is not.",
+                "A class weight has an unknown class.",
                 field="training.class_weights",
                 received=", ".join(str(label) for label in unknown),
                 expected=f"labels from 0 to {num_classes - 1}",
@@ -67,9 +67,9 @@ def class_weighted(labels: np.ndarray, weights: Mapping[int, float] | str, num_c
 def no_classes() -> SpecError:
     """Say that weights by class were asked for where there are no classes."""
     return SpecError(
-        "There are no classes to weight.",
+        "Class weights need a classification output.",
         field="training.class_weights",
-        received="class weights, and no output with one class for each sample",
+        received="class weights without an output with one class for each sample",
         expected="an output with a categorical or binary cross-entropy",
-        hint="Give the data sample_weight_train instead.",
+        hint="Use sample_weight_train in the data instead.",
     )

@@ -78,10 +78,10 @@ def of_probabilities(wish: Any, module: Any) -> Any:
     options = _options(wish, module)
     if options.pop("ignore_class", None) is not None:
         raise SpecError(
-            "A class that the loss ignores has no probability to smooth or mix.",
+            "Label smoothing and mixup do not support ignore_class.",
             field="training",
             received=f"{kind} with ignore_class",
-            expected="no label smoothing and no mixup, or a loss without ignore_class",
+            expected="no label smoothing or mixup, or a loss without ignore_class",
         )
     return config_of(module.__name__.replace("._tf_keras", ""), _OF_PROBABILITIES[kind], options)
 

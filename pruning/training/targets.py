@@ -51,7 +51,7 @@ def fit_target(target: Samples, shape: tuple[int | None, ...], loss: Any, name: 
             )
     elif kind in _ENTRYWISE and not _matches(target, shape):
         raise DataError(
-            f"The targets do not fit output {name!r}.",
+            f"The targets do not match output {name!r}.",
             field=field,
             received=f"targets of shape {target.shape[1:]}",
             expected=f"targets of shape {shape}",
@@ -73,11 +73,11 @@ def _check_labels(target: Samples, num_classes: int, field: str, ignored: int | 
     low, high = found[0], found[-1]
     if low < 0 or high >= num_classes or np.any(found != np.floor(found)):
         raise DataError(
-            "Labels lie outside the model's outputs.",
+            "Labels are outside the range of the model's outputs.",
             field=field,
             received=f"labels from {low} to {high}",
             expected=f"whole numbers from 0 to {num_classes - 1}",
-            hint="Number the classes from 0, or give the model as many outputs as there are classes.",
+            hint="Number the classes from 0, or use a model with as many outputs as classes.",
         )
 
 

@@ -78,7 +78,7 @@ class ExportFormatContract:
             kept = kept / "saved_model.pb"
         kept.write_text("kept")
         before, config = [np.array(each) for each in single.variables], single.to_json()
-        with pytest.raises(VerificationError, match="does not compute"):
+        with pytest.raises(VerificationError, match="differ from the model"):
             export_model(single, target(tmp_path, format), format, tolerance=-1.0)
         assert [entry.read_text() for entry in tmp_path.rglob("*") if entry.is_file()] == ["kept"]
         assert list(tmp_path.iterdir()) == [target(tmp_path, format)]
@@ -88,7 +88,7 @@ class ExportFormatContract:
     def test_another_ending_is_refused(self, format: str, single: keras.Model, tmp_path: Path) -> None:
         if not EXPORT_FORMATS[format].suffix:
             pytest.skip("a folder may have any name")
-        with pytest.raises(SpecError, match=r"ends in|does not end"):
+        with pytest.raises(SpecError, match=r"wrong suffix"):
             export_model(single, tmp_path / "model.other", format)
 
     def test_missing_packages_are_named_with_what_installs_them(

@@ -182,7 +182,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(
     assert "iteration 1" not in resumed.output
     assert "iteration 3" in resumed.output
     other = CliRunner().invoke(app, [*arguments, "--seed", "9"])
-    assert "the checkpoints of another run" in other.output
+    assert "checkpoints of another run" in other.output
     assert other.exit_code == 2
 
 

@@ -156,7 +156,7 @@ def test_masks_are_resized_to_the_output_of_the_model(tmp_path: Path) -> None:
 
 
 def test_masks_in_colour_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train/masks/0\.png has several channels"):
+    with pytest.raises(DataError, match=r"train/masks/0\.png has more than one channel"):
         masks_of(tmp_path, *[encoded(COLOUR)] * 2)
 
 
@@ -206,7 +206,7 @@ def test_columns_of_several_outputs(tmp_path: Path) -> None:
     y = numbers(tmp_path, "image,age,box.x,box.y\n0.png,1,2,3\n1.png,4,5,6\n", ("box", "age"))
     assert y["age"].tolist() == [1, 4]
     assert y["box"].tolist() == [[2, 3], [5, 6]]
-    with pytest.raises(DataError, match="do not fit the outputs"):
+    with pytest.raises(DataError, match="do not match the model's outputs"):
         numbers(tmp_path, "image,age\n0.png,1\n1.png,2\n", ("box", "age"))
 
 

@@ -74,7 +74,9 @@ def test_a_state_of_other_variables_is_left_and_told_of(tmp_path: Path) -> None:
         names = list(group.attrs["weight_names"])
         group.attrs["weight_names"] = names[:-1]
     loaded = load(tmp_path / "model.h5")
-    assert loaded.notes == ("the optimizer starts afresh: its state in the file does not fit the model's variables",)
+    assert loaded.notes == (
+        "the optimizer state was reset, because the state in the file does not match the model's variables",
+    )
     loaded.model.fit(X, Y, verbose=0)
 
 

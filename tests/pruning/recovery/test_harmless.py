@@ -70,5 +70,5 @@ def test_a_run_trains_with_flips_only_where_the_original_does_not_mind(label: ob
     data = ((images[:300], labels[:300]), (images[300:], labels[300:]))
     training = TrainingSpec(epochs=20, fine_tuning_epochs=1)
     result = prune(model, {"target_params": 0.6}, data, training=training, is_timed=False)
-    told = [note for note in result.report.notes if "changed at random" in note]
+    told = [note for note in result.report.notes if "images are augmented" in note]
     assert any("horizontal_flip" in note for note in told) == is_flipped

@@ -36,13 +36,13 @@ def test_a_trial_goes_on_until_all_targets_are_reached() -> None:
 def test_what_a_trial_missed_is_told() -> None:
     asked = setting({"target_macs": 0.4})
     own, row = asked.asked(OWN), at(asked, 0.5).rows[-1]
-    assert missed(own, row, "all 2 iterations are done") == (
-        "all 2 iterations are done; target_macs 0.4 missed: 0.5000 left"
+    assert missed(own, row, "all 2 iterations are complete") == (
+        "all 2 iterations are complete; target_macs 0.4 missed: 0.5000 left"
     )
     assert missed(own, at(asked, 0.3).rows[-1], "because") == "because"
 
 
-@pytest.mark.parametrize(("left", "told"), [(0.3, "already within target_macs 0.4"), (0.6, "0.6000 left")])
+@pytest.mark.parametrize(("left", "told"), [(0.3, "already meets target_macs 0.4"), (0.6, "0.6000 left")])
 def test_a_prune_that_takes_nothing_says_why(left: float, told: str) -> None:
     asked = setting({"target_macs": 0.4})
     assert told in nothing_goes(asked.asked(OWN), at(asked, left))
@@ -86,4 +86,4 @@ def test_the_nearest_candidate_is_told_with_what_it_missed() -> None:
 def test_of_several_trials_the_one_that_is_delivered_is_named_and_baselines_do_not_count() -> None:
     trials = (Trial(name="a"), Trial(name="b"), Trial(name="c", baseline="random"))
     told = judged({"sweep": {"sizes": [0.5, 0.6]}}, kept("a-iteration-1", 0.5, 0.0, trial="a"), trials=trials)
-    assert told == "2 trials were made; a-iteration-1 is delivered"
+    assert told == "2 trials completed; a-iteration-1 is delivered"

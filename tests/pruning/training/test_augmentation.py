@@ -118,7 +118,7 @@ def test_what_is_about_the_whole_image_stays(target: np.ndarray) -> None:
 
 @pytest.mark.parametrize("target", PLACES.values(), ids=list(PLACES))
 def test_what_may_be_places_is_refused_unless_the_caller_knows(target: np.ndarray) -> None:
-    with pytest.raises(SpecError, match="not known") as caught:
+    with pytest.raises(SpecError, match="unclear whether the targets") as caught:
         moving_targets({"": X}, {"": target}, ALL)
     assert caught.value.field == "training.augmentation.targets"
     known = ALL.model_copy(update={"targets": "unchanged"})
@@ -130,7 +130,7 @@ def test_it_is_refused_before_anything_is_trained() -> None:
     model = keras.Sequential([keras.Input((10, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
     data = Data.of((X, PLACES["keypoints"])).fit_to(model)
     settings = Compiling(model, TrainingSpec(loss="mse", augmentation=Augmentation(crop=1)), data)
-    with pytest.raises(SpecError, match="not known"):
+    with pytest.raises(SpecError, match="unclear whether the targets"):
         settings.fit_targets(data)
 
 

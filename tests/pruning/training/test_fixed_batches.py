@@ -63,8 +63,8 @@ def test_a_model_of_a_fixed_batch_size_is_trained_and_measured(name: str, valida
     assert result.model.input_shape[0] == SIZE
     notes = " ".join(result.report.notes)
     assert "batches of 8" in notes
-    assert "batch_size 64 gave way" in notes
-    assert ("keep states" in notes) == ("stateful" in name)
+    assert "batch_size 64 was replaced by" in notes
+    assert ("stateful layers" in notes) == ("stateful" in name)
 
 
 @pytest.mark.parametrize("name", ["stateful LSTM", "two stateful GRUs"])

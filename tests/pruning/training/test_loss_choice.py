@@ -89,7 +89,7 @@ def test_layers_that_add_the_loss_are_trained_on_it_alone(with_targets: bool) ->
     assert has_moved(result)
     assert result.model.loss is None
     assert result.report.after.metrics["val_loss"] > 0
-    assert [note for note in result.report.notes if "layers add themselves" in note]
+    assert [note for note in result.report.notes if "losses that layers add" in note]
 
 
 def test_targets_of_another_kind_bring_no_second_loss() -> None:
@@ -121,7 +121,7 @@ def regularized() -> keras.Model:
 def test_regularizers_are_no_losses_of_their_own() -> None:
     assert own_losses(regularized(), Data.of((X, LABELS))) == []
     result = pruned(regularized(), (X, LABELS))
-    assert [note for note in result.report.notes if "not compiled: sparse_categorical_crossentropy" in note]
+    assert [note for note in result.report.notes if "not compiled: using sparse_categorical_crossentropy" in note]
 
 
 def compiled_alone() -> keras.Model:
@@ -133,9 +133,9 @@ def compiled_alone() -> keras.Model:
 @pytest.mark.parametrize(
     ("model", "data", "training", "said"),
     [
-        (compiled_alone, (X, X), {}, "compiled without one and its layers add none"),
-        (penalised, (X, LABELS), {}, "layers add losses of their own"),
-        (lambda: penalised(always=False, loss=None), (X, LABELS), {}, "in training alone"),
+        (compiled_alone, (X, X), {}, "compiled without a loss and its layers add none"),
+        (penalised, (X, LABELS), {}, "layers add losses. It is unclear"),
+        (lambda: penalised(always=False, loss=None), (X, LABELS), {}, "only in training"),
         (lambda: penalised(loss=None), (X, LABELS), {"class_weights": "balanced"}, None),
     ],
     ids=["no loss at all", "two meanings", "only in training", "weights of classes"],
@@ -149,7 +149,7 @@ def test_what_cannot_be_meant_is_refused_with_the_reason(
 
 
 def test_a_criterion_that_looks_at_the_loss_of_samples_is_refused() -> None:
-    with pytest.raises(SpecError, match="one for each sample is needed"):
+    with pytest.raises(SpecError, match="a loss for each sample is needed"):
         prune(penalised(loss=None), {"ratio": 0.25, "criterion": "taylor"}, (X, LABELS))
 
 
@@ -178,7 +178,7 @@ def test_losses_that_are_asked_for_by_output_may_leave_some_out() -> None:
     "loss": {"kind": LOSS, "value": None}, "metrics": {"value": ["mae"]},
 }], ids=["loss", "metric"])  # fmt: skip
 def test_targets_that_are_needed_are_asked_for(compiled: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="do not fit the model") as caught:
+    with pytest.raises(DataError, match="do not match the model") as caught:
         pruned(two_heads(**compiled), {"x_train": X, "y_train": {"kind": LABELS}})
     assert "y_train.value" in str(caught.value)
 
