@@ -15,7 +15,7 @@ def wrong_body(errors: list[Any], body: Any, content_type: str | None) -> FieldE
     place, *path = error["loc"]
     if error["type"] == "json_invalid":
         reason = error["ctx"]["error"]
-        return _wrong(f"the body is not valid JSON: {reason} at character {path[0]}", shortened(str(body)))
+        return _wrong(f"The body is not valid JSON: {reason} at character {path[0]}.", shortened(str(body)))
     if place != "body" or path:
         return None
     if isinstance(body, bytes):
@@ -23,18 +23,18 @@ def wrong_body(errors: list[Any], body: Any, content_type: str | None) -> FieldE
             field="Content-Type",
             received=content_type or "no Content-Type",
             expected="application/json",
-            detail="the body is not sent as JSON",
+            detail="The body is not sent as JSON.",
         )
-    return _wrong("the body is empty", "an empty body or null") if body is None else None
+    return _wrong("The body is empty.", "an empty body or null") if body is None else None
 
 
 def unreadable_body(cause: BaseException) -> FieldError:
     """Return what is wrong with a body that Python could not take for JSON."""
     if isinstance(cause, UnicodeDecodeError):
-        return _wrong("the body is not valid UTF-8", repr(cause.object[cause.start :][:20]))
+        return _wrong("The body is not valid UTF-8.", repr(cause.object[cause.start :][:20]))
     if isinstance(cause, RecursionError):
-        return _wrong("the body is nested too deep", "lists or objects inside each other without end")
-    return _wrong("the body cannot be read as JSON", shortened(str(cause)))
+        return _wrong("The body is nested too deeply.", "too many nested lists or objects")
+    return _wrong("Cannot parse the body as JSON.", shortened(str(cause)))
 
 
 def _wrong(detail: str, received: str) -> FieldError:

@@ -14,7 +14,7 @@ class BodyTooLargeError(HTTPException):
     """A body over the limit. An HTTPException, because FastAPI hides any other while it reads a body."""
 
     def __init__(self, max_bytes: int, received: str) -> None:
-        super().__init__(status_code=413, detail=f"the body has more than {max_bytes} bytes")
+        super().__init__(status_code=413, detail=f"The body has more than {max_bytes} bytes.")
         self.max_bytes = max_bytes
         self.received = received
 

@@ -33,8 +33,8 @@ def _services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
-Filename = Annotated[str, Query(min_length=1, max_length=1000, description="Name of the file, for people.")]
-IfNoneMatch = Annotated[str | None, Header(description="`ETag` of the answer that you already have.")]
-Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Longest time to wait for news, in seconds.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Maximum number of items per page.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")]
+Filename = Annotated[str, Query(min_length=1, max_length=1000, description="Display name of the file.")]
+IfNoneMatch = Annotated[str | None, Header(description="`ETag` of the last response.")]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Maximum time to wait for a change, in seconds.")]

@@ -48,11 +48,11 @@ class Problem(BaseModel):
     title: str = Field(examples=["Invalid spec"])
     status: int = Field(examples=[422])
     detail: str
-    field: str | None = Field(default=None, description="Dotted path of the input that is wrong.")
+    field: str | None = Field(default=None, description="Dotted path of the invalid input.")
     received: str | None = None
     expected: str | None = None
     hint: str | None = Field(default=None, description="How to fix it.")
-    errors: list[FieldError] | None = Field(default=None, description="All wrong fields, if there are several.")
+    errors: list[FieldError] | None = Field(default=None, description="All invalid fields, if there are several.")
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -111,7 +111,7 @@ def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
         code = UnknownCriterionError.code
         first = first.model_copy(update={"expected": f"one of {', '.join(CRITERIA)}"})
         errors = [first, *others]
-    detail = f"{first.field}: {first.detail}" if not others else f"{len(errors)} fields are wrong"
+    detail = f"{first.field}: {first.detail}" if not others else f"{len(errors)} fields are invalid."
     return _answer(
         code,
         detail,
@@ -152,9 +152,9 @@ def _no_route(request: Request, error: HTTPException) -> JSONResponse:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     headers = Headers(error.headers)
     path, method = request.url.path[:200], request.method
-    details = {404: f"there is nothing at {path}", 405: f"{method} is not possible here"}
+    details = {404: f"There is no resource at {path}.", 405: f"{method} is not allowed here."}
     fields: dict[int, dict[str, str]] = {
-        404: {"field": "path", "received": path, "expected": "a path that /openapi.json lists"},
+        404: {"field": "path", "received": path, "expected": "a path in /openapi.json"},
         405: {"field": "method", "received": method, "expected": f"one of {headers.get('allow', '')}"},
     }
     detail = details.get(error.status_code, str(error.detail))
@@ -164,9 +164,9 @@ def _no_route(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _on_disconnect(request: Request, error: Exception) -> JSONResponse:
-    return _answer("bad-request", "the client went away", 400)
+    return _answer("bad-request", "The client disconnected.", 400)
 
 
 def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer("internal-error", "something went wrong on our side; the log of the server says what")
+    return _answer("internal-error", "An internal error occurred. See the server log for details.")

@@ -62,7 +62,7 @@ def input_routes(
     @router.get(
         place,
         name=f"get_{one}",
-        summary=f"Look at a {one}",
+        summary=f"Get a {one}",
         response_model=kind,
         responses=problem_responses(404, 422),
     )

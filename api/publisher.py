@@ -25,7 +25,7 @@ class CeleryPublisher:
         try:
             self._client().send_task(RUN_TASK, args=[job_id], queue=QUEUE, retry=False)
         except Exception as error:  # noqa: BLE001 - kombu lets through errors of every transport
-            logger.warning("could not publish %s, a worker will do it later: %s", job_id, error)
+            logger.warning("could not publish %s, a worker will retry: %s", job_id, error)
 
     def _client(self) -> Any:
         with self._lock:

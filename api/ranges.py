@@ -19,7 +19,7 @@ class RangeNotSatisfiableError(HTTPException):
     def __init__(self, received: str, size_bytes: int) -> None:
         super().__init__(
             status_code=416,
-            detail="the file has none of these bytes",
+            detail="The range is past the end of the file.",
             headers={"Content-Range": f"bytes */{size_bytes}"},
         )
         self.received = received

@@ -66,7 +66,7 @@ async def receive_upload(
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise StoreUnavailableError("the disk is full", hint="Delete models, datasets or jobs.") from error
+        raise StoreUnavailableError("The disk is full.", hint="Delete models, datasets or jobs.") from error
 
 
 def _cleaned(filename: str) -> str:

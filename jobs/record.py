@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 def _require_utc(at: datetime) -> datetime:
     if at.tzinfo is None:
-        raise ValueError("a time needs a time zone; the service speaks UTC")
+        raise ValueError("A time needs a time zone, such as UTC.")
     return at
 
 
@@ -36,12 +36,12 @@ class Progress(_Frozen):
 
     phase: Phase
     iteration: int | None = Field(default=None, ge=0)
-    num_iterations: int | None = Field(default=None, ge=1, description="Null where only a target decides.")
+    num_iterations: int | None = Field(default=None, ge=1, description="Null if only a target decides.")
     epoch: int | None = Field(default=None, ge=0)
     num_epochs: int | None = Field(default=None, ge=0)
-    fraction: float | None = Field(default=None, ge=0, le=1, description="Share of the whole job that is done.")
+    fraction: float | None = Field(default=None, ge=0, le=1, description="Completed fraction of the job.")
     eta_seconds: float | None = Field(
-        default=None, ge=0, description="Estimated time left, at least a second while the job runs; null where unknown."
+        default=None, ge=0, description="Estimated time left, at least one second while the job runs; null if unknown."
     )
     message: str | None = Field(default=None, max_length=2000)
 
@@ -82,10 +82,10 @@ class ArtifactRecord(_Frozen):
     size_bytes: int = Field(ge=0)
     sha256: str
     candidate: str | None = Field(
-        default=None, description="Of a candidate, a model that could be delivered: its name in the report."
+        default=None, description="Name of the candidate in the report, for files of candidates."
     )
     is_baseline: bool = Field(
-        default=False, description="Whether that one was made only to be compared with, and never to be delivered."
+        default=False, description="Whether the candidate is a baseline, which is never delivered."
     )
 
 
@@ -96,24 +96,24 @@ class JobRecord(_Frozen):
     name: str | None = None
     status: JobStatus
     spec: JobSpec
-    attempt: int = Field(ge=0, description="How often a worker has started the job.")
-    version: int = Field(ge=0, description="Grows with every change.")
+    attempt: int = Field(ge=0, description="Number of times a worker has started the job.")
+    version: int = Field(ge=0, description="Increases with every change.")
     cancel_requested: bool = False
     created_at: Time
     started_at: Time | None = None
     finished_at: Time | None = None
     progress: Progress | None = None
     metrics: dict[str, float] = Field(
-        default={}, description="Latest figures: those of the validation set start with `val_`, of training are plain."
+        default={}, description="Latest metrics and sizes. Names of validation metrics start with `val_`."
     )
     error: JobError | None = None
     goal_met: bool | None = Field(
         default=None,
-        description="Whether the delivered model is within all targets and max_metric_drop; null until the job has "
+        description="Whether the delivered model meets all targets and max_metric_drop; null until the job has "
         "succeeded.",
     )
     stopped_because: str | None = Field(
-        default=None, description="Why no more was removed and, where the goal is not met, which limit is missed."
+        default=None, description="Why pruning stopped and, if the goal is not met, which limit is missed."
     )
     artifacts: tuple[ArtifactRecord, ...] = ()
 
@@ -149,7 +149,7 @@ class ModelRecord(_Frozen):
     format: Format
     size_bytes: int = Field(ge=0)
     sha256: str
-    layers: tuple[str, ...] | None = Field(description="Layer paths; null for h5, which only a job opens.")
+    layers: tuple[str, ...] | None = Field(description="Layer paths; null for h5.")
     created_at: Time
 
 
@@ -166,19 +166,19 @@ class ClassInfo(_Frozen):
 
     name: str
     num_train: int = Field(ge=0)
-    num_validation: int | None = Field(default=None, ge=0, description="Null where there is no validation folder.")
+    num_validation: int | None = Field(default=None, ge=0, description="Null if there is no validation folder.")
 
 
 class ImagesInfo(_Frozen):
     """The images of an uploaded zip."""
 
     targets: Literal["classes", "masks", "table"] | None = Field(
-        description="Where targets come from: class folders, masks, a CSV; null for unlabelled images."
+        description="Source of the targets: class folders, masks or a CSV; null for unlabelled images."
     )
     num_train: int = Field(ge=0)
-    num_validation: int | None = Field(default=None, ge=0, description="Null where there are no validation images.")
-    num_test: int | None = Field(default=None, ge=0, description="Null where there are no test images with targets.")
-    columns: tuple[str, ...] | None = Field(default=None, description="The columns of targets of the CSV.")
+    num_validation: int | None = Field(default=None, ge=0, description="Null if there are no validation images.")
+    num_test: int | None = Field(default=None, ge=0, description="Null if there are no test images with targets.")
+    columns: tuple[str, ...] | None = Field(default=None, description="Target columns of the CSV.")
 
 
 class DatasetRecord(_Frozen):
@@ -196,7 +196,7 @@ class DatasetRecord(_Frozen):
     arrays: tuple[ArrayInfo, ...] | None = None
     images: ImagesInfo | None = None
     classes: tuple[ClassInfo, ...] | None = None
-    labelled: bool = Field(default=True, description="Whether there are targets to train towards.")
+    labelled: bool = Field(default=True, description="Whether the dataset has targets.")
     created_at: Time
 
 
@@ -204,4 +204,6 @@ class Page(_Frozen, Generic[Item]):
     """One page of a list."""
 
     items: tuple[Item, ...]
-    next_cursor: str | None = Field(default=None, description="Pass it as `cursor` to read on; null at the end.")
+    next_cursor: str | None = Field(
+        default=None, description="Pass as `cursor` to get the next page; null on the last page."
+    )

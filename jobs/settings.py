@@ -15,7 +15,7 @@ from jobs.errors import SettingError
 from pruning.field_errors import FieldError, field_errors
 from pruning.json_schema import JsonSchema
 
-HINT = "Change or unset the variable; all of them are in jobs/settings.py."
+HINT = "Change or unset the variable. See jobs/settings.py for all variables."
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -23,7 +23,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 def _check_redis_url(url: str) -> str:
     if urlsplit(url).scheme not in REDIS_SCHEMES:
         schemes = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
-        raise ValueError(f"a Redis URL starts with one of {schemes}; received {urlsplit(url).scheme!r}")
+        raise ValueError(f"A Redis URL must start with one of {schemes}. Received {urlsplit(url).scheme!r}.")
     return url
 
 
@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         description="`redis://host:port/db`, `rediss://…`, or a socket: `unix:///path?db=0`, "
         "`redis+socket:///path?virtual_host=0`. Holds the state of jobs.",
     )
-    broker_db: int | None = Field(default=None, ge=0, description="Database of the queue; default: the next one.")
+    broker_db: int | None = Field(default=None, ge=0, description="Database of the queue. Default: the next one.")
     data_directory: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Path("var")
 
     host: str = "127.0.0.1"
@@ -47,27 +47,31 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
     max_spec_bytes: int = Field(default=1024**2, ge=1)
 
-    lease_seconds: Seconds = Field(default=30, description="A worker silent for longer loses its job.")
+    lease_seconds: Seconds = Field(default=30, description="A worker that is silent for longer loses its job.")
     heartbeat_seconds: Seconds = Field(default=10, description="How often a worker renews its lease.")
-    poll_seconds: Seconds = Field(default=0.5, description="How often a worker looks at its child and for a cancel.")
-    grace_seconds: Seconds = Field(default=10, description="Between SIGTERM and SIGKILL of a job's child.")
-    job_time_limit_seconds: Seconds = Field(default=24 * 3600, description="Longest run of one attempt.")
-    max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often has failed.")
-    sweep_seconds: Seconds = Field(default=5, description="How often a worker looks for lost jobs.")
-    republish_seconds: Seconds = Field(default=60, description="A job queued for longer is published again.")
+    poll_seconds: Seconds = Field(default=0.5, description="How often a worker checks its child and cancel requests.")
+    grace_seconds: Seconds = Field(default=10, description="Time between SIGTERM and SIGKILL of a job's child.")
+    job_time_limit_seconds: Seconds = Field(default=24 * 3600, description="Time limit of one attempt.")
+    max_attempts: int = Field(default=3, ge=1, description="Number of worker crashes after which a job fails.")
+    sweep_seconds: Seconds = Field(default=5, description="How often a worker checks for lost jobs.")
+    republish_seconds: Seconds = Field(default=60, description="A job that is queued for longer is published again.")
 
     runner_command: tuple[str, ...] = Field(
-        default=(), description="Starts the job's child, followed by the job directory; a JSON list."
+        default=(), description="Command of the job's child, without the job directory, as a JSON list."
     )
 
     @model_validator(mode="after")
     def _check_times_and_databases(self) -> Settings:
         if not self.heartbeat_seconds < self.lease_seconds:
-            raise ValueError("heartbeat_seconds must be shorter than lease_seconds, or every lease runs out")
+            raise ValueError("heartbeat_seconds must be less than lease_seconds, or every lease expires.")
         if not self.grace_seconds < self.lease_seconds:
-            raise ValueError("grace_seconds must be shorter than lease_seconds: no renewal happens meanwhile")
+            raise ValueError(
+                "grace_seconds must be less than lease_seconds, because the lease is not renewed in the meantime."
+            )
         if self.broker_db == self.state_db:
-            raise ValueError(f"broker_db and the database in redis_url are both {self.broker_db}; keep them apart")
+            raise ValueError(
+                f"broker_db and the database in redis_url are both {self.broker_db}. They must be different."
+            )
         return self
 
     @cached_property
@@ -80,7 +84,7 @@ class Settings(BaseSettings):
             digits = parts.path
         digits = digits.strip("/") or "0"
         if not digits.isdecimal():
-            raise ValueError(f"redis_url names the database {digits!r}; expected a number such as 0")
+            raise ValueError(f"The database in redis_url is {digits!r}. Expected a number such as 0.")
         return int(digits)
 
     def environment(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pruning.spec import PruningSpec, TrainingSpec
 
 BUILTIN_DATASETS: dict[str, str] = {
-    "digits": "1,797 grey images of handwritten digits, 8x8 pixels, 10 classes (scikit-learn's load_digits)",
+    "digits": "1,797 grayscale images of handwritten digits, 8x8 pixels, 10 classes (scikit-learn's load_digits)",
 }
 
 EPOCH_FIELDS = ("epochs", "fine_tuning_epochs", "post_training_epochs")
@@ -28,7 +28,7 @@ class JobSpec(BaseModel):
         max_length=64,
         description=f"Id of an uploaded dataset, `dst_…`, or a built-in one: {', '.join(BUILTIN_DATASETS)}.",
     )
-    name: str | None = Field(default=None, max_length=200, description="A label for people.")
+    name: str | None = Field(default=None, max_length=200, description="A display name.")
     pruning: PruningSpec
     training: TrainingSpec = TrainingSpec()
 
@@ -36,9 +36,9 @@ class JobSpec(BaseModel):
     @classmethod
     def _check_names(cls, pruning: PruningSpec) -> PruningSpec:
         if not all(isinstance(criterion, str) for criterion in (pruning.criterion, *pruning.criteria)):
-            raise ValueError("a job takes a criterion by its catalog name; objects work only in the library")
+            raise ValueError("A job needs a criterion by name. Objects work only in the library.")
         if not isinstance(pruning.schedule, str):
-            raise ValueError("a job takes a schedule by its name; functions work only in the library")
+            raise ValueError("A job needs a schedule by name. Functions work only in the library.")
         return pruning
 
     @property

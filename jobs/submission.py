@@ -43,7 +43,7 @@ def _check_patterns(spec: JobSpec, layers: Sequence[str]) -> None:
                 shown = ", ".join(layers[:LAYERS_SHOWN])
                 more = f" and {len(layers) - LAYERS_SHOWN} more" if len(layers) > LAYERS_SHOWN else ""
                 raise SpecError(
-                    f"the pattern {pattern!r} matches no layer of the model",
+                    f"The pattern {pattern!r} does not match any layer of the model.",
                     field=f"pruning.{name}",
                     received=pattern,
                     expected="a regular expression that matches the whole path of at least one layer",
@@ -56,19 +56,19 @@ def _check_without_data(spec: JobSpec) -> None:
     looking = [name for name in criteria if CRITERIA[name].needs_data]
     if looking:
         raise SpecError(
-            f"the criterion {looking[0]} looks at data",
+            f"The criterion {looking[0]} needs data.",
             field="dataset",
             received="no dataset",
             expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
-            hint="Give a dataset, or choose a criterion that needs only the weights.",
+            hint="Set a dataset, or choose a criterion that does not need data.",
         )
     if spec.pruning.scope == "sensitivity":
         raise SpecError(
-            "the scope sensitivity measures what channels cost the loss",
+            "The scope sensitivity needs data.",
             field="dataset",
             received="no dataset",
             expected=f"the id of an uploaded dataset, or one of {', '.join(BUILTIN_DATASETS)}",
-            hint="Give a dataset, or choose the scope local or global.",
+            hint="Set a dataset, or choose the scope local or global.",
         )
     _check_without_targets(spec, "a dataset")
 
@@ -76,17 +76,17 @@ def _check_without_data(spec: JobSpec) -> None:
 def _check_without_targets(spec: JobSpec, missing: str) -> None:
     if spec.pruning.max_metric_drop is not None:
         raise SpecError(
-            f"without {missing} no metric is measured",
+            f"max_metric_drop needs {missing}.",
             field="pruning.max_metric_drop",
-            received=f"{spec.pruning.max_metric_drop:g}, and not {missing}",
-            expected=f"{missing} to measure with",
+            received=f"{spec.pruning.max_metric_drop:g} without {missing}",
+            expected=f"{missing} for the metric",
         )
     for name in EPOCH_FIELDS:
         if getattr(spec.training, name) not in (0, "auto"):
             raise SpecError(
-                f"without {missing} there is nothing to train on",
+                f"Training needs {missing}.",
                 field=f"training.{name}",
                 received=str(getattr(spec.training, name)),
                 expected=f"0 without {missing}",
-                hint=f"Give {missing}, or set training.{name} to 0.",
+                hint=f"Use {missing}, or set training.{name} to 0.",
             )

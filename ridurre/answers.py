@@ -27,10 +27,10 @@ def raise_for_problem(response: httpx.Response) -> None:
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
         raise problem_error(json_of(response), status=response.status_code)
     raise UnexpectedAnswerError(
-        f"{response.request.method} {response.request.url} was answered with {response.status_code}.",
+        f"{response.request.method} {response.request.url} returned status {response.status_code}.",
         received=response.text[:200] or None,
         expected="application/problem+json",
-        hint="Is the URL that of a Ridurre service?",
+        hint="Check that the URL is that of a Ridurre service.",
     )
 
 
@@ -46,9 +46,9 @@ def json_of(response: httpx.Response) -> Any:
         body = None
     if not isinstance(body, dict):
         raise UnexpectedAnswerError(
-            f"{response.request.method} {response.request.url} was not answered with a JSON object.",
+            f"{response.request.method} {response.request.url} did not return a JSON object.",
             received=response.text[:200],
-            hint="Is the URL that of a Ridurre service?",
+            hint="Check that the URL is that of a Ridurre service.",
         )
     return body
 
@@ -64,11 +64,11 @@ def parse(kind: type[Answer], body: Any) -> Answer:
     except ValidationError as error:
         wrong = field_errors(error.errors(), JsonSchema(kind.model_json_schema()), body)[0]
         raise UnexpectedAnswerError(
-            f"The service answered with something that is not a {kind.__name__}: {wrong.detail}",
+            f"The response is not a valid {kind.__name__}: {wrong.detail}",
             field=wrong.field,
             received=wrong.received,
             expected=wrong.expected,
-            hint="Client and service may be of different versions.",
+            hint="The client and the service may have different versions.",
         ) from error
 
 
@@ -82,7 +82,7 @@ def unreachable(
 ) -> ServiceUnreachableError:
     """Return the error that says that nothing answers under a URL."""
     return ServiceUnreachableError(
-        f"The service does not answer: {error or type(error).__name__}.",
+        f"The service does not respond: {error or type(error).__name__}.",
         received=url,
-        hint="Start one with `ridurre serve`, name one with --url or RIDURRE_URL, or prune in this process: --local.",
+        hint="Start a service with `ridurre serve`, set --url or RIDURRE_URL, or use --local to prune in this process.",
     )

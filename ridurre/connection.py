@@ -21,9 +21,9 @@ def base_url(url: str | None) -> str:
     chosen = (url or os.environ.get("RIDURRE_URL") or DEFAULT_URL).rstrip("/")
     if not chosen.startswith(("http://", "https://")):
         raise RidurreError(
-            "That is not the URL of a service.",
+            "The URL of the service is invalid.",
             received=chosen,
             expected="http://HOST:PORT or https://HOST",
-            hint="Give --url or RIDURRE_URL.",
+            hint="Set --url or RIDURRE_URL.",
         )
     return chosen

@@ -53,13 +53,15 @@ class Download:
         etag = response.headers.get("ETag")
         if etag is None:
             raise UnexpectedAnswerError(
-                f"{self.path} came without a digest.", expected="an ETag header", hint="Is the URL that of Ridurre?"
+                f"The response for {self.path} has no digest.",
+                expected="an ETag header",
+                hint="Check that the URL is that of a Ridurre service.",
             )
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
         start = f"bytes {self._size_bytes}-"
         if resumed and (etag != self._etag or not response.headers.get("Content-Range", "").startswith(start)):
             raise UnexpectedAnswerError(
-                f"{self.path} was not continued where it broke off.",
+                f"The download of {self.path} did not resume at the right position.",
                 received=f"{response.headers.get('Content-Range')} of {etag}",
                 expected=f"{start} of {self._etag}",
             )
@@ -93,7 +95,7 @@ class Download:
         self._size_at_last_loss = self._size_bytes
         if self._attempts >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
             raise ServiceUnreachableError(
-                f"The download of {self.path} broke off after {self._size_bytes} bytes.",
+                f"The download of {self.path} was interrupted after {self._size_bytes} bytes.",
                 received=str(error.__cause__) or type(error.__cause__).__name__,
             ) from error
         return min(0.1 * 2.0**self._attempts, 5.0)
@@ -107,10 +109,10 @@ class Download:
         expected = (self._etag or "").removeprefix("W/").strip('"').removeprefix("sha256:")
         if self._digest.hexdigest() != expected:
             raise DigestMismatchError(
-                f"{self.path} did not arrive intact, so {self.target} was not written.",
+                f"The digest of {self.path} does not match, so {self.target} was not written.",
                 received=f"sha256 {self._digest.hexdigest()}, {self._size_bytes} bytes",
                 expected=f"sha256 {expected}",
-                hint="Download it again; if it happens again, something between here and the service alters files.",
+                hint="Download it again. If the error persists, something between client and service changes files.",
             )
         self._file.flush()
         os.fsync(self._file.fileno())

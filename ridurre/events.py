@@ -46,7 +46,7 @@ class EventReader:
         try:
             body = message.json()
         except ValueError as error:
-            raise UnexpectedAnswerError("An event is not JSON.", received=message.data[:200]) from error
+            raise UnexpectedAnswerError("An event is not valid JSON.", received=message.data[:200]) from error
         return self.seen(parse(Event, body))
 
     def seen(self, event: Event) -> Event:

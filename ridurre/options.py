@@ -37,7 +37,7 @@ def plain(value: Any, field: str) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidOptionError(
-                "That is no number to reckon with.", field=field, received=str(value), expected="a finite number"
+                "The number is not finite.", field=field, received=str(value), expected="a finite number"
             )
         return float(value)
     if not isinstance(value, type) and hasattr(value, "tolist"):  # of NumPy, which is not to be imported here
@@ -47,14 +47,14 @@ def plain(value: Any, field: str) -> Any:
             "Functions and objects cannot be sent to a service.",
             field=field,
             received=str(getattr(value, "__name__", type(value).__name__)),
-            expected="the name of a criterion" if field == "pruning.criterion" else "a value that JSON knows",
-            hint="Your own criteria work in the library only: ridurre.prune(model, data, criterion=function).",
+            expected="the name of a criterion" if field == "pruning.criterion" else "a JSON value",
+            hint="Custom criteria work only in the library: ridurre.prune(model, data, criterion=function).",
         )
     raise InvalidOptionError(
-        "That cannot be written as JSON.",
+        "The value cannot be converted to JSON.",
         field=field,
         received=type(value).__name__,
-        expected="a number, text, list or dict",
+        expected="a number, string, list or dict",
     )
 
 

@@ -52,15 +52,15 @@ class Patience:
         self._failures += 1
         left = self._since + self._outage_seconds - now
         if left <= 0:
-            hint = f"Job {self._job_id} goes on by itself; once the service is back: ridurre status {self._job_id}"
+            hint = f"Job {self._job_id} continues. When the service is back: ridurre status {self._job_id}"
             error.hint = hint if error.hint is None else f"{error.hint} {hint}"
             raise error
         if self._failures == FAILURES_UNTIL_TOLD:
             self._on_outage(
                 RidurreError(
-                    f"The service is away; waiting up to {left:.0f} seconds for it to come back.",
+                    f"The service is unavailable. Waiting up to {left:.0f} seconds for it to come back.",
                     received=error.detail,
-                    hint=f"To look after the job later: ridurre status {self._job_id}",
+                    hint=f"To check the job later: ridurre status {self._job_id}",
                 )
             )
         return min(0.1 * 2.0**self._failures, LONGEST_PAUSE_SECONDS, left)

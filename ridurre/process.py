@@ -60,7 +60,7 @@ class Process:
                 raise EmbeddedServiceError(
                     f"{name} cannot be started: {error.strerror}.",
                     received=command[0],
-                    hint="Is everything installed? `scripts/install` does it.",
+                    hint="Run `scripts/install` to install everything.",
                 ) from error
 
     @property
@@ -82,9 +82,9 @@ class Process:
         status = self._popen.poll()
         if status is None:
             return
-        how = f"with exit status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+        how = f"(exit status {status})" if status >= 0 else f"({signal.Signals(-status).name})"
         raise EmbeddedServiceError(
-            f"{self.name} ended unexpectedly {how}.", received=self.log_end() or None, hint=f"Its log: {self.log}"
+            f"{self.name} stopped unexpectedly {how}.", received=self.log_end() or None, hint=f"See the log: {self.log}"
         )
 
     def log_end(self, num_lines: int = 15) -> str:

@@ -97,7 +97,7 @@ def serve(settings: ServeSettings, say: Say) -> None:
         stack.callback(api.stop, API_STOP_SECONDS)
         signals.processes += [worker, api]
         _run(_url(settings.host, port), signals, data_directory, say)
-        say("Stopping: the API, the worker, Redis. Once more Ctrl-C ends them at once.")
+        say("Stopping the API, the worker and Redis. Press Ctrl-C again to force it.")
 
 
 def check_settings() -> None:
@@ -125,12 +125,12 @@ def _run(url: str, signals: _Signals, data_directory: Path, say: Say) -> None:
                 continue
             ready = _answers(client, url)
             if ready:
-                say(f"Ridurre is ready at {url}\nIts description: {url}/docs  Its logs: {data_directory / 'logs'}")
+                say(f"Ridurre is ready at {url}\nAPI documentation: {url}/docs  Logs: {data_directory / 'logs'}")
             elif time.monotonic() > deadline:
                 raise EmbeddedServiceError(
                     f"The API is not ready after {START_SECONDS:.0f} seconds.",
                     received=signals.processes[-1].log_end() or None,
-                    hint=f"Its log: {signals.processes[-1].log}",
+                    hint=f"See the log: {signals.processes[-1].log}",
                 )
 
 
@@ -176,7 +176,7 @@ def _lock(data_directory: Path) -> Iterator[None]:
                 "Another `ridurre serve` uses this data directory.",
                 field="--data-directory",
                 received=str(data_directory),
-                hint="End it, or name another directory.",
+                hint="Stop it, or use another directory.",
             ) from error
         yield
 
@@ -191,7 +191,7 @@ def _checked_port(host: str, port: int) -> int:
             chosen: int = probe.getsockname()[1]
     except OSError as error:
         raise EmbeddedServiceError(
-            f"The service cannot listen there: {error.strerror}.",
+            f"The service cannot listen on this address: {error.strerror}.",
             field="--host, --port",
             received=f"{host}:{port}",
             hint="Choose another --port, or --port 0 for any free one.",

@@ -15,7 +15,7 @@ def check_model_target(path: Path) -> Path:
         InvalidOptionError: It has another ending than `.keras`, is a folder, or cannot be written.
     """
     if path.suffix != ".keras":
-        raise _refusal("A pruned model cannot have that name.", path, "a name that ends in .keras")
+        raise _refusal("The name of a pruned model must end in .keras.", path, "a name that ends in .keras")
     return check_file_target(path)
 
 
@@ -26,10 +26,10 @@ def check_file_target(path: Path) -> Path:
         InvalidOptionError: It is a folder, its folder is missing, or one of them must not be written.
     """
     if path.is_dir():
-        raise _refusal("That is a folder.", path, "the path of a file")
+        raise _refusal("The path is a folder.", path, "the path of a file")
     check_folder_target(path.parent, path)
     if path.exists() and not os.access(path, os.W_OK):
-        raise _refusal("That file must not be overwritten.", path, "a file that you may write")
+        raise _refusal("The file is not writable.", path, "a writable file")
     return path
 
 
@@ -40,10 +40,10 @@ def check_folder_target(folder: Path, received: Path | None = None) -> None:
         InvalidOptionError: The folder is missing, is none, or must not be written.
     """
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
-        raise _refusal(f"The folder {folder} {what}.", received or folder, "a path in a folder that exists")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise _refusal(f"The folder {folder} {what}.", received or folder, "a path in an existing folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _refusal(f"The folder {folder} must not be written.", received or folder, "a folder that you may write")
+        raise _refusal(f"The folder {folder} is not writable.", received or folder, "a writable folder")
 
 
 def check_new_folder(path: Path) -> Path:

@@ -87,16 +87,16 @@ def outcome_of(
         return _killed(-returncode, ran_out_of_memory)
     result = _read_result(directory)
     if result is None:
-        return crashed(f"the job's process ended with status {returncode} and no readable result")
+        return crashed(f"The job's process exited with status {returncode} without a readable result.")
     if isinstance(result, _Failure) and returncode in (0, 1):
         error = JobError.of(**result.error.model_dump())
         return Outcome(JobStatus.FAILED, error=error, metrics=result.metrics)
     if isinstance(result, _Failure) or returncode != 0:
-        return crashed(f"the job's process ended with status {returncode}, which does not go with its result")
+        return crashed(f"The job's process exited with status {returncode}, which contradicts its result.")
     try:
         published = list(_published(result, directory, artifacts, job_id))
     except _MissingOutputError as error:
-        return crashed(f"the job's process reported success without {error}")
+        return crashed(f"The job's process reported success without {error}.")
     return Outcome(
         JobStatus.SUCCEEDED,
         metrics=result.metrics,
@@ -143,9 +143,9 @@ def timed_out(limit_seconds: float) -> Outcome:
     """Return the failure of a child that took too long."""
     error = JobError.of(
         "time-limit",
-        f"the job ran longer than {limit_seconds:g} seconds",
+        f"The job ran longer than {limit_seconds:g} seconds.",
         expected=f"at most {limit_seconds:g} seconds",
-        hint="Ask for fewer epochs or iterations, or let the operator raise RIDURRE_JOB_TIME_LIMIT_SECONDS.",
+        hint="Use fewer epochs or iterations, or ask the operator to increase RIDURRE_JOB_TIME_LIMIT_SECONDS.",
     )
     return Outcome(JobStatus.FAILED, error=error)
 
@@ -155,11 +155,13 @@ def _killed(number: int, ran_out_of_memory: bool) -> Outcome:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    hint = "The machine may lack memory for this model; try a smaller batch_size."
+    hint = "The machine may be out of memory. Try a smaller batch_size."
     if number == signal.SIGKILL and ran_out_of_memory:
-        error = JobError.of("out-of-memory", f"the kernel stopped the job for want of memory ({name})", hint=hint)
+        error = JobError.of(
+            "out-of-memory", f"The job ran out of memory and was killed by the kernel ({name}).", hint=hint
+        )
         return Outcome(JobStatus.FAILED, error=error)
-    return crashed(f"the job's process was killed by {name}", hint if number == signal.SIGKILL else None)
+    return crashed(f"The job's process was killed by {name}.", hint if number == signal.SIGKILL else None)
 
 
 def _read_result(directory: JobDirectory) -> _Success | _Failure | None:

@@ -61,7 +61,7 @@ class ProgressTail:
             return []
         *lines, self._rest = (self._rest + self._file.read(MAX_READ_BYTES)).split(b"\n")
         if len(self._rest) > MAX_LINE_BYTES:
-            self._complain("a line without end")
+            self._complain("an incomplete line")
             self._rest = self._rest[: MAX_LINE_BYTES + 1]  # still too long when its end comes, and skipped then
         events = [event for line in lines if (event := self._parse(line)) is not None]
         return events[-MAX_EVENTS_AT_ONCE:]
@@ -78,7 +78,7 @@ class ProgressTail:
         try:
             parsed = _Line.model_validate_json(line)
         except ValidationError as error:
-            self._complain(f"{error.error_count()} wrong fields in a line")
+            self._complain(f"{error.error_count()} invalid fields in a line")
             return None
         self.metrics = parsed.metrics or self.metrics  # together they would mix figures of different epochs
         fields = parsed.model_dump(exclude={"metrics", "eta_seconds"})

@@ -39,11 +39,11 @@ def main(arguments: list[str]) -> int:
         result = {"status": "failed", "error": error.as_dict()}
     except MemoryError:
         traceback.print_exc()
-        detail = "The job needed more memory than it may use."
+        detail = "The job ran out of memory."
         result = {"status": "failed", "error": {"code": "out-of-memory", "detail": detail}}
     except Exception as error:  # noqa: BLE001 - whatever happens, the supervisor is told; the log has the rest.
         traceback.print_exc()
-        detail = f"The job ended with an unexpected {type(error).__name__}."
+        detail = f"The job failed with an unexpected {type(error).__name__}."
         result = {"status": "failed", "error": {"code": "crashed", "detail": detail}}
     write_whole(directory / "result.json", json.dumps(result))
     return 0 if result["status"] == "succeeded" else 1
@@ -99,7 +99,7 @@ def _prune(directory: Path, job: dict[str, Any], spec: JobSpec, tell: Any) -> di
     aside = [name for name in kept if name != report.delivered]
     save_candidates(result, output / FOLDER, aside, on_saved)
     if len(kept) < len(report.candidates):
-        note = f"files of {len(kept)} of the {len(report.candidates)} candidates are kept, those of the front first"
+        note = f"only {len(kept)} of {len(report.candidates)} candidates have files, those of the front first"
         report = report.model_copy(update={"notes": (*report.notes, note)})
     (output / "report.json").write_text(report.model_dump_json(indent=2))
     return _success(report, kept, (output / "pruned.keras").stat().st_size)

@@ -64,7 +64,7 @@ class Supervisor:
             return None
         claim = self._store.claim(job_id, self._settings.lease_seconds)
         if claim is None:
-            logger.info("%s is not waiting any more", job_id)
+            logger.info("%s is no longer waiting", job_id)
             return None
         logger.info("%s starts, attempt %d", job_id, claim.job.attempt)
         try:
@@ -82,7 +82,7 @@ class Supervisor:
             outcome = Outcome(JobStatus.FAILED, error=JobError.from_exception(error))
         except OSError as error:
             logger.exception("%s could not be run", claim.job.id)
-            outcome = crashed(f"the worker could not run the job: {error.strerror or type(error).__name__}")
+            outcome = crashed(f"The worker could not run the job: {error.strerror or type(error).__name__}.")
         if outcome is None:
             return self._store.release(claim.job.id, claim.fence).status
         return self._commit(claim, outcome)
@@ -126,7 +126,7 @@ class Supervisor:
             try:
                 self._store.update_progress(claim.job.id, claim.fence, step.progress, step.metrics)
             except StoreUnavailableError:
-                logger.warning("an event of %s is lost: the store cannot be reached", claim.job.id)
+                logger.warning("lost an event of %s: the store is unreachable", claim.job.id)
             except LeaseLostError:
                 return  # `_Watch` decides what to do about it
 

@@ -41,9 +41,9 @@ class Sweeper:
             try:
                 self.sweep()
             except StoreUnavailableError as error:
-                logger.warning("cannot look for lost jobs: %s", error)
+                logger.warning("cannot check for lost jobs: %s", error)
             except Exception:  # a broker away, say: the thread has to live on
-                logger.exception("looking for lost jobs failed")
+                logger.exception("checking for lost jobs failed")
             if stopping.wait(self._settings.sweep_seconds):
                 return
 

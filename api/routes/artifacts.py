@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-@router.get("/{job_id}/artifacts", summary="List the results of a job", responses=problem_responses(404, 422))
+@router.get("/{job_id}/artifacts", summary="List the artifacts of a job", responses=problem_responses(404, 422))
 def list_artifacts(job_id: str, services: ServicesDep) -> Page[ArtifactRecord]:
     """Empty until the job has succeeded."""
     return Page(items=services.store.get(job_id).artifacts)
@@ -26,12 +26,12 @@ def list_artifacts(job_id: str, services: ServicesDep) -> Page[ArtifactRecord]:
 @router.head("/{job_id}/artifacts/{name}", include_in_schema=False)
 @router.get(
     "/{job_id}/artifacts/{name}",
-    summary="Download a result",
+    summary="Download an artifact",
     response_class=FileResponse,
     responses={
         **problem_responses(404, 416, 422),
         200: {"description": "The file", **FILE},
-        206: {"description": "The range that was asked for", **FILE},
+        206: {"description": "The requested range", **FILE},
         304: {"description": "Not modified"},
     },
 )

@@ -40,9 +40,9 @@ async def get_events(
     job_id: str,
     request: Request,
     services: ServicesDep,
-    after: Annotated[str, Query(max_length=64, description="Cursor of the last event that you have.")] = FIRST_CURSOR,
+    after: Annotated[str, Query(max_length=64, description="Cursor of the last event received.")] = FIRST_CURSOR,
     wait: Wait = 0,
-    last_event_id: Annotated[str | None, Header(max_length=64, description="As `after`, for streams.")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=64, description="Same as `after`, for streams.")] = None,
 ) -> EventList | Response:
     """Ask for `text/event-stream` to get server-sent events; they end with the job."""
     if "text/event-stream" in request.headers.get("accept", ""):

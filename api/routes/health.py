@@ -20,14 +20,14 @@ class Health(BaseModel):
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", summary="Is the process alive?")
+@router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Health:
     """Answers while the process does."""
     return Health()
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", summary="Can jobs be taken?", responses=problem_responses())
+@router.get("/readyz", summary="Check that jobs can be accepted", responses=problem_responses())
 def readyz(services: ServicesDep) -> Health:
     """Answers `503` while Redis cannot be reached."""
     services.store.ping()

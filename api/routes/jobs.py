@@ -20,9 +20,12 @@ from jobs.submission import check_submission
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=255, description="The same key and spec again give the same job.")
+    str | None,
+    Header(
+        min_length=1, max_length=255, description="Repeating a request with the same key and spec returns the same job."
+    ),
 ]
-Prefer = Annotated[str | None, Header(description="`wait=SECONDS`, as an alternative to the parameter `wait`.")]
+Prefer = Annotated[str | None, Header(description="`wait=SECONDS`, an alternative to the parameter `wait`.")]
 
 
 @router.post("", summary="Submit a job", status_code=202, responses=problem_responses(409, 413, 422))
@@ -49,7 +52,7 @@ def list_jobs(
 
 @router.get(
     "/{job_id}",
-    summary="Look at a job, or wait for it",
+    summary="Get a job, or wait for it",
     response_model=JobRecord,
     responses={**problem_responses(404, 422), 304: {"description": "Not modified"}},
 )

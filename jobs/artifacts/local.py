@@ -84,7 +84,7 @@ class LocalArtifacts(ArtifactStore):
     def path(self, collection: str, sha256: str) -> Path:
         path = self._blob(collection, sha256)
         if not path.is_file():
-            raise NotFoundError(f"there are no bytes {sha256[:12]}… in {collection}", received=sha256)
+            raise NotFoundError(f"There is no content {sha256[:12]}… in {collection}.", received=sha256)
         return path
 
     def fetch(self, collection: str, sha256: str, destination: Path) -> None:
@@ -121,12 +121,12 @@ class LocalArtifacts(ArtifactStore):
 
     def _directory(self, collection: str) -> Path:
         if not COLLECTION.fullmatch(collection):
-            raise ValueError(f"{collection!r} is no name of a collection; expected one such as 'models'")
+            raise ValueError(f"{collection!r} is not a valid collection name. Expected a name such as 'models'.")
         return self._root / collection
 
     def _blob(self, collection: str, sha256: str) -> Path:
         if not DIGEST.fullmatch(sha256):
-            raise ValueError(f"{sha256!r} is no sha256; expected 64 hexadecimal digits")
+            raise ValueError(f"{sha256!r} is not a sha256. Expected 64 hexadecimal digits.")
         return self._directory(collection) / sha256
 
 

@@ -36,7 +36,7 @@ class Archive:
         data = self.read_start(name, max_bytes + 1)
         if len(data) > max_bytes:
             raise self._refusal(
-                f"{name} is too large", field="file", received=name, expected=f"at most {max_bytes} bytes"
+                f"{name} is too large.", field="file", received=name, expected=f"at most {max_bytes} bytes"
             )
         return data
 
@@ -46,17 +46,17 @@ class Archive:
             with self._file.open(self.members[name]) as member:
                 return member.read(num_bytes)
         except _DAMAGED:
-            raise damaged(self._refusal, f"the member {name!r} cannot be read") from None
+            raise damaged(self._refusal, f"the member {name!r} is unreadable") from None
 
 
 def damaged(refusal: type[PruningError], detail: str) -> PruningError:
     """Say that a zip file is damaged or made to deceive."""
     return refusal(
-        f"the archive is damaged: {detail}",
+        f"The archive is damaged: {detail}.",
         field="file",
         received="a damaged zip file",
-        expected="a complete zip file, members stored or deflated, without a password",
-        hint="Upload the file again; if that fails, save it again.",
+        expected="a complete zip file with stored or deflated members, without a password",
+        hint="Upload the file again. If that fails, save it again.",
     )
 
 
@@ -76,7 +76,7 @@ def open_archive(path: Path, refusal: type[PruningError], max_members: int) -> I
             raise damaged(refusal, "its end is missing") from None
         if num_members > max_members or directory_bytes > MAX_DIRECTORY_BYTES:
             raise refusal(
-                "the archive has too many members",
+                "The archive has too many members.",
                 field="file",
                 received=f"{num_members} members",
                 expected=f"at most {max_members}",
@@ -84,7 +84,7 @@ def open_archive(path: Path, refusal: type[PruningError], max_members: int) -> I
         try:
             archive = zipfile.ZipFile(file)
         except (*_DAMAGED, ValueError):
-            raise damaged(refusal, "its directory cannot be read") from None
+            raise damaged(refusal, "its directory is unreadable") from None
         with archive:
             yield Archive(archive, _checked_members(archive, refusal), refusal)
 
@@ -117,17 +117,17 @@ def _checked_members(archive: zipfile.ZipFile, refusal: type[PruningError]) -> d
         name = info.filename
         _check_name(info, refusal)
         if name in members:
-            raise damaged(refusal, f"the member {name!r} is there twice")
+            raise damaged(refusal, f"the member {name!r} occurs twice")
         if info.header_offset < end_of_previous:
             raise damaged(refusal, f"the member {name!r} overlaps another")
         end_of_previous = info.header_offset + 30 + len(name.encode()) + info.compress_size
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise damaged(refusal, f"the member {name!r} is encrypted or compressed in an unusual way")
+            raise damaged(refusal, f"the member {name!r} is encrypted or uses unsupported compression")
         if claims_too_much(info):
-            raise damaged(refusal, f"the member {name!r} claims to be larger than it can be")
+            raise damaged(refusal, f"the member {name!r} has an invalid size")
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise damaged(refusal, f"the member {name!r} is no regular file")
+            raise damaged(refusal, f"the member {name!r} is not a regular file")
         if not info.is_dir():
             members[name] = info
     return members
@@ -139,7 +139,7 @@ def _check_name(info: zipfile.ZipInfo, refusal: type[PruningError]) -> None:
     is_inside = not any(part in ("", ".", "..") for part in parts) and "\\" not in name and ":" not in parts[0]
     if not is_inside or info.orig_filename != name or not name.isprintable() or len(name) > MAX_NAME_CHARACTERS:
         raise refusal(
-            "the archive has a member with an unsafe name",
+            "The archive has a member with an unsafe name.",
             field="file",
             received=repr(name[:100]),
             expected="relative paths with forward slashes, without '..'",

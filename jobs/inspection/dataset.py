@@ -37,7 +37,7 @@ def inspect_dataset(path: Path) -> DatasetInspection:
         start = file.read(len(ZIP_MAGIC))
     if start != ZIP_MAGIC:
         raise UnsupportedDatasetFileError(
-            "this is not a dataset file",
+            "The file is not a dataset.",
             field="file",
             received=f"a file that starts with {start!r}" if start else "an empty file",
             expected="an .npz file or a zip of images",

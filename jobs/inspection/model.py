@@ -48,7 +48,7 @@ def inspect_model(path: Path) -> ModelInspection:
     format = format_of(start)
     if format is None:
         raise UnsupportedModelFileError(
-            "this is not a Keras model file",
+            "The file is not a Keras model.",
             field="file",
             received=f"a file that starts with {start!r}" if start else "an empty file",
             expected="a .keras file (zip) or an .h5 file (HDF5)",
@@ -63,7 +63,7 @@ def inspect_model(path: Path) -> ModelInspection:
 def _layers_of(archive: Archive) -> tuple[str, ...]:
     if set(archive.members) != MEMBERS:
         raise ModelError(
-            "this zip file is not a .keras file",
+            "The zip file is not a .keras file.",
             field="file",
             received=_listing(sorted(archive.members)),
             expected=_listing(sorted(MEMBERS)),
@@ -72,21 +72,21 @@ def _layers_of(archive: Archive) -> tuple[str, ...]:
     _parse_object(archive, METADATA, MAX_METADATA_BYTES)
     config = _parse_object(archive, CONFIG, MAX_CONFIG_BYTES)
     if archive.read_start(WEIGHTS, len(HDF5_MAGIC)) != HDF5_MAGIC:
-        raise ModelError(f"{WEIGHTS} is not HDF5", field="file", received=WEIGHTS, expected="an HDF5 file")
+        raise ModelError(f"{WEIGHTS} is not HDF5.", field="file", received=WEIGHTS, expected="an HDF5 file")
     if not _is_model(config):
         raise ModelError(
-            "the root of config.json is not a Keras model",
+            "The root of config.json is not a Keras model.",
             field="file",
             received=f"class_name {str(config.get('class_name'))[:100]!r}",
             expected=f"a built model of class {' or '.join(sorted(MODEL_CLASSES))}",
-            hint="Subclassed models carry no graph; rebuild the model with the functional API.",
+            hint="Subclassed models have no graph. Rebuild the model with the functional API.",
         )
     layers = tuple(dict.fromkeys(_walk(config, "", 0)))
     if not layers:
-        raise ModelError("the model has no layers", field="file", received="0 layers", expected="at least 1 layer")
+        raise ModelError("The model has no layers.", field="file", received="0 layers", expected="at least 1 layer")
     if len(layers) > MAX_LAYERS:
         raise ModelError(
-            "the model has too many layers",
+            "The model has too many layers.",
             field="file",
             received=f"{len(layers)} layers",
             expected=f"at most {MAX_LAYERS}",
@@ -97,17 +97,20 @@ def _layers_of(archive: Archive) -> tuple[str, ...]:
 def _walk(model: dict[str, Any], prefix: str, depth: int) -> Iterator[str]:
     if depth > MAX_NESTING:
         raise ModelError(
-            "models are nested too deep", field="file", received=prefix[:100], expected=f"at most {MAX_NESTING} levels"
+            "Models are nested too deeply.",
+            field="file",
+            received=prefix[:100],
+            expected=f"at most {MAX_NESTING} levels",
         )
     for layer in model["config"]["layers"]:
         if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
             raise ModelError(
-                "a layer in config.json is not an object with a config", field="file", received=str(layer)[:100]
+                "A layer in config.json is not an object with a config.", field="file", received=str(layer)[:100]
             )
         name = layer["config"].get("name", layer.get("name"))
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not _is_text(name):
             raise ModelError(
-                "a layer in config.json has no usable name",
+                "A layer in config.json has no valid name.",
                 field="file",
                 received=str(name)[:100],
                 expected=f"1 to {MAX_NAME_CHARACTERS} characters of valid Unicode",
@@ -141,9 +144,9 @@ def _parse_object(archive: Archive, name: str, max_bytes: int) -> dict[str, Any]
     try:
         value = json.loads(archive.read(name, max_bytes).decode(), parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        raise ModelError(f"{name} is not valid JSON", field="file", received=name, expected="valid JSON") from None
+        raise ModelError(f"{name} is not valid JSON.", field="file", received=name, expected="valid JSON") from None
     if not isinstance(value, dict):
-        raise ModelError(f"{name} is not an object", field="file", received=type(value).__name__, expected="an object")
+        raise ModelError(f"{name} is not an object.", field="file", received=type(value).__name__, expected="an object")
     return value
 
 

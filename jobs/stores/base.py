@@ -40,7 +40,7 @@ class Outcome:
 
     def __post_init__(self) -> None:
         if not self.status.is_finished:
-            raise ValueError(f"a job cannot end as {self.status}; expected a finished status")
+            raise ValueError(f"A job cannot end as {self.status}. Expected a finished status.")
 
 
 class JobStore(ABC):

@@ -19,10 +19,10 @@ def decode_cursor(cursor: str) -> int:
         return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
     except (ValueError, binascii.Error):
         raise SpecError(
-            "this cursor does not belong to this list",
+            "The cursor does not belong to this list.",
             field="cursor",
             received=cursor[:64],
-            expected="the `next_cursor` of an earlier page",
+            expected="the `next_cursor` of a previous page",
         ) from None
 
 
@@ -33,7 +33,7 @@ def parse_event_cursor(cursor: str) -> tuple[int, int]:
     valid = len(cursor) <= 40 and digits.isdecimal() and digits.isascii() and milliseconds and (sequence or not dash)
     if not valid or max(int(milliseconds), int(sequence or 0)) >= 2**64:
         raise SpecError(
-            "this cursor does not belong to an event",
+            "The cursor does not belong to an event.",
             field="after",
             received=cursor[:64],
             expected="the id of an event, such as 1790000000000-0",

@@ -238,7 +238,7 @@ class MemoryStore(JobStore):
     def _change(self, row: Row, data: dict[str, Any], kind: str = "status", **changes: Any) -> JobRecord:
         status = changes.get("status", row.job.status)
         if status is not row.job.status and not row.job.status.can_become(status):
-            raise AssertionError(f"no transition from {row.job.status} to {status}")
+            raise AssertionError(f"There is no transition from {row.job.status} to {status}.")
         row.job = row.job.model_copy(update={"version": row.job.version + 1, **changes})
         milliseconds = max(time.time_ns() // 1_000_000, row.last_event[0])
         sequence = row.last_event[1] + 1 if milliseconds == row.last_event[0] else 0

@@ -152,7 +152,7 @@ class RedisStore(JobStore):
                         yield message["data"] if message is not None else None
             except (redis.ConnectionError, redis.TimeoutError):
                 if not is_lost:
-                    logger.warning("lost the connection to Redis while listening for changes; trying again")
+                    logger.warning("lost the connection to Redis while listening for changes; retrying")
                 is_lost = True
                 yield None
                 time.sleep(0.5)
@@ -214,6 +214,6 @@ def _reaching_redis() -> Iterator[None]:
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailableError("Redis cannot be reached", hint="Try again in a few seconds.") from error
+        raise StoreUnavailableError("Redis is unreachable.", hint="Try again in a few seconds.") from error
     except (redis.OutOfMemoryError, redis.ReadOnlyError) as error:
-        raise StoreUnavailableError("Redis refuses to write", hint="Free its memory, or wait for it.") from error
+        raise StoreUnavailableError("Redis rejects writes.", hint="Free memory in Redis, or wait.") from error

@@ -24,7 +24,7 @@ def is_compared(report: Mapping[str, Any]) -> bool:
 
 def compared(report: Mapping[str, Any]) -> Table:
     """Return a table of all candidates, the smallest first, and of the baselines over their seeds."""
-    table, rows = _Rows.of(report, "Candidates, the smallest first"), report["candidates"]
+    table, rows = _Rows.of(report, "Candidates, smallest first"), report["candidates"]
     for each in sorted((each for each in rows if not each.get("baseline")), key=_size):
         table.add(each)
     table.table.add_section()

@@ -61,7 +61,7 @@ def wait(
             if expired:
                 raise WaitTimeoutError(
                     f"Job {job_id} is still {current.status} after {timeout_seconds} seconds.",
-                    hint="It goes on; wait again, or cancel it.",
+                    hint="The job continues. Wait again, or cancel it.",
                 )
 
 

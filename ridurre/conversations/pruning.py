@@ -60,14 +60,14 @@ def prune(
 @contextmanager
 def naming_the_job(job_id: str) -> Iterator[None]:
     """Make errors after a job say which it is, for its results are still on the service."""
-    hint = f"Job {job_id} has succeeded and the service keeps its results: ridurre download {job_id}"
+    hint = f"Job {job_id} has succeeded. To get its results: ridurre download {job_id}"
     try:
         yield
     except RidurreError as error:
         error.hint = hint if error.hint is None else f"{error.hint} {hint}"
         raise
     except OSError as error:
-        raise RidurreError(f"The results could not be written: {error}", hint=hint) from error
+        raise RidurreError(f"Cannot write the results: {error}.", hint=hint) from error
 
 
 def default_target(model_path: Path) -> Path:

@@ -58,7 +58,7 @@ def download_candidate(job_id: str, candidate: str, path: str | Path) -> Flow[Pa
             return (yield from download(job_id, each.name, path))
     known = dict.fromkeys(each.candidate for each in found if each.candidate is not None)
     raise RidurreError(
-        f"Job {job_id} has no file of such a candidate.",
+        f"Job {job_id} has no such candidate.",
         field="candidate",
         received=candidate,
         expected=f"one of {', '.join(known)}" if known else "a candidate of a job that has succeeded",

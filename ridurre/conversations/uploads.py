@@ -39,7 +39,9 @@ def require_file(collection: Collection, path: Path) -> None:
         RidurreError: There is none.
     """
     if not path.is_file():
-        raise RidurreError(f"There is no file {path}.", field=collection.removesuffix("s"), expected="a readable file")
+        raise RidurreError(
+            f"The file {path} does not exist.", field=collection.removesuffix("s"), expected="a readable file"
+        )
 
 
 def _upload(collection: Collection, path: Path) -> Flow[Uploaded]:

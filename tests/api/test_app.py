@@ -26,7 +26,7 @@ def test_criteria_come_from_the_catalog(service: Service) -> None:
 
 def test_health(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
-        raise StoreUnavailableError("Redis cannot be reached")
+        raise StoreUnavailableError("Redis is unreachable")
 
     assert service.client.get("/readyz").json() == {"status": "ok"}
     monkeypatch.setattr(service.store, "ping", fail)

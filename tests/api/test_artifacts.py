@@ -98,7 +98,7 @@ def test_an_unfinished_job_says_so(service: Service) -> None:
     job = service.submit()
     service.store.claim(job, 30)
     problem = assert_problem(service.client.get(f"/v1/jobs/{job}/artifacts/pruned.keras"), 404, "not-found")
-    assert "still running" in problem["detail"]
+    assert "is running" in problem["detail"]
     assert "Wait" in problem["hint"]
     assert problem["field"] == "name"
 

@@ -175,7 +175,7 @@ BODIES: list[tuple[bytes, str]] = [
     (b"null", "an empty body"),
     (b'"text"', '"text"'),
     (b"\xff", "xff"),
-    (b"[" * 19_000, "inside each other"),
+    (b"[" * 19_000, "too many nested lists"),
     (b'{"a": ' + b"9" * 5000 + b"}", "digits"),
 ]
 

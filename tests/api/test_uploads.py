@@ -88,7 +88,7 @@ def test_a_layer_name_that_is_no_unicode_leaves_nothing(service: Service) -> Non
 
 def test_an_upload_without_a_store_leaves_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise StoreUnavailableError("Redis cannot be reached")
+        raise StoreUnavailableError("Redis is unreachable")
 
     for name in ("ping", "add_input"):
         monkeypatch.setattr(service.store, name, fail)

@@ -75,9 +75,9 @@ WRONG: list[tuple[str, str, str]] = [
         'RIDURRE_LEASE_SECONDS: Input should be greater than 0. Received: "-1". Expected: a number above 0',
     ),
     ("RIDURRE_LEASE_SECONDS", "inf", "RIDURRE_LEASE_SECONDS: Input should be a finite number"),
-    ("RIDURRE_HEARTBEAT_SECONDS", "100", "heartbeat_seconds must be shorter than lease_seconds"),
-    ("RIDURRE_REDIS_URL", "http://:secret@host", "RIDURRE_REDIS_URL: a Redis URL starts with"),
-    ("REDIS_URL", "redis://:secret@host/first", "redis_url names the database 'first'"),
+    ("RIDURRE_HEARTBEAT_SECONDS", "100", "heartbeat_seconds must be less than lease_seconds"),
+    ("RIDURRE_REDIS_URL", "http://:secret@host", "RIDURRE_REDIS_URL: A Redis URL must start with"),
+    ("REDIS_URL", "redis://:secret@host/first", "The database in redis_url is 'first'"),
     ("RIDURRE_RUNNER_COMMAND", "run it", "runner_command"),
 ]
 

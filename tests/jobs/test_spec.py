@@ -18,14 +18,14 @@ def test_a_spec_survives_json_and_keeps_its_digest() -> None:
 
 
 def test_only_a_name_can_be_sent_to_a_service() -> None:
-    with pytest.raises(ValidationError, match="catalog name"):
+    with pytest.raises(ValidationError, match="criterion by name"):
         JobSpec.model_validate({"model": "mdl_1", "pruning": {"ratio": 0.5, "criterion": lambda weights: weights}})
-    with pytest.raises(ValidationError, match="catalog name"):
+    with pytest.raises(ValidationError, match="criterion by name"):
         JobSpec.model_validate(
             {"model": "mdl_1", "pruning": {"ratio": 0.5, "sweep": {"criteria": [lambda weights: 0]}}}
         )
     pruning = {"ratio": 0.5, "num_iterations": 2, "schedule": lambda iteration, num_iterations: 1.0}
-    with pytest.raises(ValidationError, match="schedule by its name"):
+    with pytest.raises(ValidationError, match="schedule by name"):
         JobSpec.model_validate({"model": "mdl_1", "pruning": pruning})
 
 

@@ -44,7 +44,7 @@ SWEPT = {
     "steps": [STEP, {**STEP, "step": "restoring", "params": 500, "macs": 2500}],
     "pruning": {"target_macs": 0.4, "max_metric_drop": 0.01, "metric": None},
     "goal_met": False,
-    "stopped_because": "3 trials were made; max_metric_drop 0.01 missed: val_accuracy went from 0.9000 to 0.8500",
+    "stopped_because": "3 trials completed; max_metric_drop 0.01 missed: val_accuracy went from 0.9000 to 0.8500",
     "candidates": [
         candidate("middle", 2500, 0.85),
         candidate("large", 4000, 0.899),
@@ -164,7 +164,7 @@ def test_a_missed_goal_is_4_and_says_what_is_nearest(model: Path, tmp_path: Path
         "Goal missed: ",
         "max_metric_drop 0.01 missed",
         "Nearest candidates",
-        "Candidates, the smallest first",
+        "Candidates, smallest first",
         "large",
     ):
         assert text in result.output
@@ -176,7 +176,7 @@ def test_a_missed_goal_is_4_and_says_what_is_nearest(model: Path, tmp_path: Path
 def test_status_tells_of_goal_and_candidates() -> None:
     result = run("status", JOB_ID)
     assert result.exit_code == 0, result.output
-    for text in ("goal missed: 3 trials were made", "candidate-small.keras", "80.0 %", "0.5250 ± 0.0354"):
+    for text in ("goal missed: 3 trials completed", "candidate-small.keras", "80.0 %", "0.5250 ± 0.0354"):
         assert text in result.output
 
 
@@ -200,7 +200,7 @@ def test_the_clients_download_candidates(call: Call, tmp_path: Path) -> None:
     assert call("download_candidate", JOB_ID, "small", tmp_path).name == "candidate-small.keras"
     paths = call("download_candidates", JOB_ID, tmp_path / "all")
     assert [path.name for path in paths] == list(FILES.values())
-    with pytest.raises(RidurreError, match="no file of such a candidate"):
+    with pytest.raises(RidurreError, match="no such candidate"):
         call("download_candidate", JOB_ID, "absent", tmp_path)
 
 

@@ -339,7 +339,7 @@ def test_an_outage_while_waiting_is_told_once(run: Run, service: FakeService, mo
     service.answers["GET", f"/v1/jobs/{JOB_ID}/events"] = answer
     result = run("prune", model, "--ratio", "0.5")
     assert result.exit_code == 0, result.output
-    assert result.output.count("The service is away") == 1
+    assert result.output.count("The service is unavailable") == 1
 
 
 def test_a_service_that_stays_away_is_3_and_names_the_job(run: Run, service: FakeService, model: Path) -> None:

@@ -79,7 +79,7 @@ def test_upload_sends_the_bytes_with_their_length(call: Call, service: FakeServi
 
 
 def test_upload_of_a_missing_file_says_so_without_a_request(call: Call, service: FakeService, tmp_path: Path) -> None:
-    with pytest.raises(RidurreError, match=r"no file .*absent\.npz"):
+    with pytest.raises(RidurreError, match=r"absent\.npz does not exist"):
         call("upload_dataset", tmp_path / "absent.npz")
     assert service.requests == []
 

@@ -80,8 +80,8 @@ def test_a_folder_too_deep_for_a_socket_is_no_hindrance(tmp_path: Path, monkeypa
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "appendonly.aof").write_text("nonsense")
-    (tmp_path / "appendonlydir").write_text("no folder")
-    with pytest.raises(EmbeddedServiceError, match="Redis ended unexpectedly") as caught:
+    (tmp_path / "appendonlydir").write_text("not a folder")
+    with pytest.raises(EmbeddedServiceError, match="Redis stopped unexpectedly") as caught:
         EmbeddedRedis(tmp_path).start()
     assert "redis.log" in str(caught.value)
 

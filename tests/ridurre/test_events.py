@@ -83,7 +83,7 @@ def test_an_unknown_job(call: Call) -> None:
 
 def test_an_event_that_is_not_json(call: Call, service: FakeService) -> None:
     service.answers[PATH] = lambda _: httpx.Response(200, content=b"data: hello\n\n", headers=STREAM)
-    with pytest.raises(UnexpectedAnswerError, match="not JSON"):
+    with pytest.raises(UnexpectedAnswerError, match="not valid JSON"):
         call("events", JOB_ID)
 
 

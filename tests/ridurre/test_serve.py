@@ -69,7 +69,7 @@ def test_a_process_that_dies_ends_the_others(served: Served) -> None:
     next(child for child in children if "uvicorn" in child.cmdline()).kill()
     output = process.communicate()[0]
     assert process.returncode == 3
-    assert "The API ended unexpectedly by SIGKILL" in output
+    assert "The API stopped unexpectedly (SIGKILL)" in output
     assert still_running(children) == []
 
 
@@ -90,7 +90,7 @@ def test_the_data_directory_is_taken(served: Served, tmp_path: Path) -> None:
 
 @pytest.mark.fast
 def test_an_address_that_is_taken(tmp_path: Path) -> None:
-    refused = pytest.raises(EmbeddedServiceError, match=r"(?s)cannot listen there.*--port 0")
+    refused = pytest.raises(EmbeddedServiceError, match=r"(?s)cannot listen on this address.*--port 0")
     with socket.create_server(("127.0.0.1", 0)) as taken, refused:
         serve(ServeSettings("127.0.0.1", taken.getsockname()[1], tmp_path), lambda _: None)
 

@@ -29,7 +29,7 @@ def bad_targets(folder: Path) -> dict[Path, str]:
     (folder / "file").touch()
     return {
         folder / "absent" / "x.keras": "does not exist",
-        folder / "file" / "x.keras": "is no folder",
+        folder / "file" / "x.keras": "is not a folder",
         folder / "folder.keras": "is a folder",
         folder / "x.h5": "ends in .keras",
     }
@@ -66,12 +66,12 @@ def test_what_must_not_be_written(
     assert check(target) == target
     target.touch()
     monkeypatch.setattr(os, "access", lambda path, _: path != target)
-    with pytest.raises(RidurreError, match="overwritten"):
+    with pytest.raises(RidurreError, match="not writable"):
         check(target)
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
-    with pytest.raises(RidurreError, match="must not be written"):
+    with pytest.raises(RidurreError, match="is not writable"):
         check(target)
-    with pytest.raises(RidurreError, match="must not be written"):
+    with pytest.raises(RidurreError, match="is not writable"):
         check_folder_target(tmp_path)
 
 

@@ -74,7 +74,7 @@ def test_outages_of_minutes_are_outlived_and_told_once(call: Call, service: Fake
     result = call(method, JOB_ID, on_outage=told.append)
     assert result.status == "succeeded" if method == "wait" else result[-1].terminal
     (outage,) = told
-    assert "away" in outage.detail
+    assert "unavailable" in outage.detail
     assert JOB_ID in str(outage)
 
 

@@ -69,16 +69,16 @@ def test_a_failure_keeps_its_reason(workshop: Workshop, caplog: pytest.LogCaptur
 CRASHES = {
     "crash": "SIGKILL",
     "segfault": "SIGSEGV",
-    "no result": "no readable result",
+    "no result": "without a readable result",
     "exit 3": "status 3",
-    "huge result": "no readable result",
-    "broken result": "no readable result",
-    "wrong result": "no readable result",
+    "huge result": "without a readable result",
+    "broken result": "without a readable result",
+    "wrong result": "without a readable result",
     "missing output": "without pruned.keras",
-    "pipe for a result": "no readable result",
+    "pipe for a result": "without a readable result",
     "link elsewhere": "without pruned.keras",
     "candidate missing": "without candidates/iteration-2.keras",
-    "candidate elsewhere": "no readable result",
+    "candidate elsewhere": "without a readable result",
     "link candidates elsewhere": "without candidates/x.keras",
 }
 
@@ -177,7 +177,7 @@ def test_a_child_is_gone_before_an_unreachable_lease_runs_out(
     thread = workshop.run_aside(job)
 
     def fail(*_: object) -> Any:
-        raise StoreUnavailableError("Redis cannot be reached")
+        raise StoreUnavailableError("Redis is unreachable")
 
     with monkeypatch.context() as patch:
         patch.setattr(workshop.store, "renew", fail)
