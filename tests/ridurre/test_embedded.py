@@ -44,9 +44,8 @@ def test_data_survives_kill_9(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
         client.set("key", "value")
         client.xadd("stream", {"field": "value"})
-        wait_until(
-            lambda: client.info("persistence")["aof_buffer_length"] == 0
-        )  # Written within a second, not at once.
+        # Redis writes within a second, not at once.
+        wait_until(lambda: client.info("persistence")["aof_buffer_length"] == 0)
         assert server.process is not None
         server.process.kill()
         with pytest.raises(EmbeddedServiceError, match="SIGKILL"):
