@@ -34,7 +34,7 @@ class Service:
     def start_api(self) -> None:
         """Start the API and wait until it answers."""
         self.api = self.processes.start(
-            "uvicorn", "api.app:app", "--port", str(self.settings.port), "--log-level", "warning"
+            "-m", "uvicorn", "api.app:app", "--port", str(self.settings.port), "--log-level", "warning"
         )
         with httpx.Client(base_url=self.url) as client:
             wait_until(lambda: is_ready(client))
