@@ -111,7 +111,7 @@ def test_files_of_the_front_are_kept_first(job: Job, monkeypatch: pytest.MonkeyP
     report = PruningReport.model_validate_json((job.directory / "output" / "report.json").read_text())
     assert len(report.candidates) == 3
     assert [each["name"] for each in result["candidates"]] == [report.front[0]]
-    assert "files of 1 of the 3 candidates are kept" in report.notes[-1]
+    assert "only 1 of 3 candidates have files" in report.notes[-1]
 
 
 def test_a_goal_that_is_missed_is_told(job: Job) -> None:
@@ -193,4 +193,4 @@ def test_a_defect_is_told_without_its_internals(job: Job, monkeypatch: pytest.Mo
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("worker.runner.run", broken)
-    assert job.error(residual()) == {"code": "crashed", "detail": "The job ended with an unexpected ZeroDivisionError."}
+    assert job.error(residual()) == {"code": "crashed", "detail": "The job failed with an unexpected ZeroDivisionError."}
