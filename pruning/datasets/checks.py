@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pruning.datasets.parts import label
-from pruning.datasets.rows import Samples
+from pruning.datasets.rows import Samples, in_parts
 from pruning.errors import DataError
 
 
@@ -60,10 +60,11 @@ def check_values(array: Samples, name: str) -> None:
             expected="float, int, uint or bool",
         )
     if array.dtype.kind == "f":
-        for start in range(0, len(array), 4096):
-            finite = np.isfinite(array[start : start + 4096])
+        num_before = 0
+        for part in in_parts(array):
+            finite = np.isfinite(part)
             if not finite.all():
-                first = start + int(np.argwhere(~finite)[0][0])
+                first = num_before + int(np.argwhere(~finite)[0][0])
                 raise DataError(
                     f"{name} contains NaN or infinity.",
                     field=f"dataset.{name}",
@@ -71,6 +72,7 @@ def check_values(array: Samples, name: str) -> None:
                     expected="finite numbers",
                     hint="Remove or impute these samples.",
                 )
+            num_before += len(part)
 
 
 def check_weights(weights: np.ndarray, num_samples: int, name: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pruning.datasets.parts import PARTS
-from pruning.datasets.rows import Samples
+from pruning.datasets.rows import Samples, in_parts
 from pruning.errors import CheckpointError
 from pruning.graph.fingerprint import fingerprint
 from pruning.graph.groups import ChannelGraph
@@ -28,7 +28,6 @@ from pruning.run.state import RunState
 from pruning.run.versions import versions
 
 _SCHEMA_VERSION = 1
-_ROWS_AT_ONCE = 1024
 _KEPT = 2
 """Checkpoints that stay: the last, and the one before in case the last is torn."""
 
@@ -137,8 +136,8 @@ def _digest(arrays: Sequence[Samples]) -> str:
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         whole = np.atleast_1d(array) if isinstance(array, np.ndarray) else array
-        for start in range(0, len(whole), _ROWS_AT_ONCE):
-            digest.update(np.ascontiguousarray(whole[start : start + _ROWS_AT_ONCE]).reshape(-1).view(np.uint8).data)
+        for part in in_parts(whole):
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
