@@ -143,7 +143,7 @@ def prune(
         state = state.noted(*setting.notes).model_copy(update={"num_steps": state.num_steps + 1})
         if checkpoints is not None:
             checkpoints.write(state, Snapshot.of(graph.model))
-    report = _report(setting, state).model_copy(update={"test": tested(setting, models.copy().model, graph.model)})
+    report = _report(setting, state).model_copy(update={"test": tested(setting, models, graph.model)})
     if setting.compiling is not None:
         setting.compiling.compile_for_delivery(graph.model)
     report = with_latency(report, functional, graph.model) if is_timed else report
