@@ -118,11 +118,9 @@ def _targets(
         }
     columns = _columns_of_outputs(layout.columns, wanted.outputs)
     tables = {split: np.array([sample.target for sample in samples]) for split, samples in splits.items()}
-    are_whole = all(np.array_equal(table, np.floor(table)) for table in tables.values())
+    kind = np.int64 if all(np.array_equal(table, np.floor(table)) for table in tables.values()) else np.float32
     return {
-        f"y_{split}{output}": np.squeeze(table[:, chosen], axis=1 if len(chosen) == 1 else ()).astype(
-            np.int64 if are_whole else np.float32
-        )
+        f"y_{split}{output}": table[:, chosen[0] if len(chosen) == 1 else chosen].astype(kind)
         for split, table in tables.items()
         for output, chosen in columns.items()
     }

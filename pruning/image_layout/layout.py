@@ -113,8 +113,9 @@ def _by_tables(found: dict[str, Part], tables: dict[str, str], read: Read) -> Im
         top = name[: name.rfind("/") + 1]
         folder = found[split].folder if split in found else split
         folders = tuple(f"{top}{below}" for below in ("", f"{folder}/", f"{IMAGES}/", f"{folder}/{IMAGES}/"))
-        if split != "test" or has_targets(read(name)):
-            read_tables[split] = Table.read(name, read(name), folders, names)
+        content = read(name)
+        if split != "test" or has_targets(content):
+            read_tables[split] = Table.read(name, content, folders, names)
     train = read_tables["train"]
     for split, table in read_tables.items():
         if table.columns != train.columns:
