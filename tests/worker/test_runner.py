@@ -193,4 +193,5 @@ def test_a_defect_is_told_without_its_internals(job: Job, monkeypatch: pytest.Mo
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("worker.runner.run", broken)
-    assert job.error(residual()) == {"code": "crashed", "detail": "The job failed with an unexpected ZeroDivisionError."}
+    detail = "The job failed with an unexpected ZeroDivisionError."
+    assert job.error(residual()) == {"code": "crashed", "detail": detail}
