@@ -20,7 +20,7 @@ have the same fields.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class ExplainedError(Exception):
@@ -49,6 +49,11 @@ class ExplainedError(Exception):
         self.received = received
         self.expected = expected
         self.hint = hint
+
+    @classmethod
+    def like(cls, error: ExplainedError) -> Self:
+        """Return an error of this class that says what another one says."""
+        return cls(error.detail, field=error.field, received=error.received, expected=error.expected, hint=error.hint)
 
 
 class PruningError(ExplainedError):

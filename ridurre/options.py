@@ -67,6 +67,4 @@ def validated(kind: type[Spec], options: Mapping[str, Any], field: str) -> Spec:
     try:
         return checked(kind, dict(options), field)
     except SpecError as wrong:
-        raise InvalidOptionError(
-            wrong.detail, field=wrong.field, received=wrong.received, expected=wrong.expected, hint=wrong.hint
-        ) from wrong
+        raise InvalidOptionError.like(wrong) from wrong

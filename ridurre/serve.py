@@ -109,9 +109,7 @@ def check_settings() -> None:
     try:
         settings_of_environment()
     except SettingError as error:
-        raise RidurreError(
-            error.detail, field=error.field, received=error.received, expected=error.expected, hint=error.hint
-        ) from error
+        raise RidurreError.like(error) from error
 
 
 def _run(url: str, signals: _Signals, data_directory: Path, say: Say) -> None:
