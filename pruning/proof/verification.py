@@ -193,7 +193,7 @@ def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, 
     last = {id(last_layer(tensor)) for tensor in require_graph(model).outputs}
 
     def edit(layer: keras.Operation, config: Config) -> Config:
-        if id(layer) in last and config.get("activation") in _SATURATING:
+        if id(layer) in last and _ends_saturated(layer):
             config["activation"] = "linear"
         policy = getattr(layer, "dtype_policy", None)
         if policy is not None and policy.name in _FLOATING:
@@ -210,8 +210,12 @@ def _bare(model: keras.Model, precision: str, mask: Mask) -> tuple[keras.Model, 
 
 
 def _saturates(model: keras.Model) -> bool:
-    layers = [last_layer(tensor) for tensor in require_graph(model).outputs]
-    return any(getattr(layer, "activation", None) in _SATURATING for layer in layers)
+    return any(_ends_saturated(last_layer(tensor)) for tensor in require_graph(model).outputs)
+
+
+def _ends_saturated(layer: keras.Operation) -> bool:
+    """Tell whether a layer's activation is the last thing that it computes; that of a recurrent one is within."""
+    return getattr(layer, "activation", None) in _SATURATING and not isinstance(layer, keras.layers.RNN)
 
 
 def _is_exact(model: keras.Model) -> bool:

@@ -16,7 +16,7 @@ from pruning.errors import VerificationError
 from pruning.graph.groups import ChannelGraph
 from pruning.proof.random_inputs import relative_difference
 from pruning.rules.records import WeightAxis
-from pruning.surgery.rebuild import rebuild
+from pruning.surgery.rebuild import Change, Edit, Rebuilt, rebuild
 from tests.pruning.models import residual
 from tests.strategies import randomise
 
@@ -145,6 +145,30 @@ def test_no_saturated_output_hides_a_difference(activation: str) -> None:
     assert verify(model, small, plan).passed
     small.get_layer("head").kernel.assign(small.get_layer("head").kernel * 1.01)
     assert not verify(model, small, plan).passed
+
+
+@pytest.mark.parametrize("recurrent", [keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN])
+def test_a_recurrent_layer_at_the_end_keeps_its_activation(
+    monkeypatch: pytest.MonkeyPatch, recurrent: type[keras.layers.RNN]
+) -> None:
+    inputs = keras.Input((40, 3))
+    model = keras.Model(inputs, recurrent(4)(keras.layers.Dense(8, name="hidden")(inputs)))
+    randomise(model, seed=5)
+    plan = make_plan(model, HALF)
+    activations = []
+    rebuilt = pruning.proof.verification.rebuild
+
+    def watched(original: keras.Model, edit: Edit, change: Change) -> Rebuilt:
+        copy = rebuilt(original, edit, change)
+        activations.append(copy.model.layers[-1].activation)
+        return copy
+
+    monkeypatch.setattr(pruning.proof.verification, "rebuild", watched)
+    monkeypatch.setattr(pruning.proof.verification, "TOLERANCE", -1.0)  # So that copies are compared.
+    monkeypatch.setattr(pruning.proof.verification._Comparison, "_copies_are_faithful", lambda self: True)
+    verify(model, apply_plan(model, plan), plan)
+    assert activations
+    assert set(activations) == {keras.activations.tanh}
 
 
 @pytest.mark.parametrize(
