@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pruning.errors import DataError
@@ -42,37 +42,40 @@ class Table:
             DataError: It is no such table, or lists an image that is not there, or twice.
         """
         rows = _rows(name, content)
-        header = rows[0]
+        header = next(rows, [])
         if _are_numbers(header[1:]) and len(header) > 1:
             raise _refusal(name, "its first row is not a header", ", ".join(header)[:200])
-        samples = tuple(_sample(name, number, row, header, folders, names) for number, row in enumerate(rows[1:], 2))
-        seen: set[str] = set()
-        for sample in samples:
-            if sample.image in seen:
+        samples: dict[str, Sample] = {}
+        for number, row in enumerate(rows, 2):
+            sample = _sample(name, number, row, header, folders, names)
+            if sample.image in samples:  # Here, so that a table has no more rows in memory than there are images.
                 raise _refusal(name, "it lists an image twice", sample.image[:200])
-            seen.add(sample.image)
-        return cls(tuple(header[1:]), samples)
+            samples[sample.image] = sample
+        if not samples:
+            raise _refusal(name, "it lists no images", "a header alone" if header else "an empty file")
+        return cls(tuple(header[1:]), tuple(samples.values()))
 
 
 def has_targets(content: bytes) -> bool:
     """Tell whether a table has more columns than the one of images."""
-    header = content.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    header = _first_line(content)
     return any(delimiter in header for delimiter in _DELIMITERS)
 
 
-def _rows(name: str, content: bytes) -> list[list[str]]:
-    """Return the rows that are not empty, without the spaces around their cells."""
+def _first_line(content: bytes) -> str:
+    return content.partition(b"\n")[0].decode("utf-8-sig", "replace")
+
+
+def _rows(name: str, content: bytes) -> Iterator[list[str]]:
+    """Yield the rows that are not empty, without the spaces around their cells."""
     try:
-        text = content.decode("utf-8-sig")
-        first = text.splitlines()[0] if text.strip() else ""
-        delimiter = max(_DELIMITERS, key=first.count)
-        cells = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [[cell.strip() for cell in row] for row in cells if any(cell.strip() for cell in row)]
+        delimiter = max(_DELIMITERS, key=_first_line(content).count)
+        text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+        for row in csv.reader(text, delimiter=delimiter, strict=True):
+            if any(cell.strip() for cell in row):
+                yield [cell.strip() for cell in row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise _refusal(name, "it cannot be read", str(error)[:200]) from None
-    if len(rows) < 2:
-        raise _refusal(name, "it lists no images", f"{len(rows)} rows")
-    return rows
 
 
 def _sample(
