@@ -98,9 +98,9 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "architecture": ({"model": wider}, "model.architecture"),
     "loss": ({"model": recompiled(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))}, "compiled.loss"),
     "loss weights": ({"model": recompiled(loss_weights=[0.5])}, "compiled.loss_weights"),
-    "pruning": ({"spec": {**SPEC, "ratio": 0.5}}, "pruning.ratio 0.25, now 0.5"),
-    "criterion": ({"spec": {**SPEC, "criterion": "random"}}, "pruning.criterion 'l1_norm', now 'random'"),
-    "training": ({"training": {**TRAINING, "seed": 7}}, "training.seed 0, now 7"),
+    "pruning": ({"spec": {**SPEC, "ratio": 0.5}}, "pruning.ratio 0.5 instead of 0.25"),
+    "criterion": ({"spec": {**SPEC, "criterion": "random"}}, "pruning.criterion 'random' instead of 'l1_norm'"),
+    "training": ({"training": {**TRAINING, "seed": 7}}, "training.seed 7 instead of 0"),
     "optimizer": ({"training": {**TRAINING, "optimizer": "sgd"}}, "training.optimizer"),
     "a sample": ({"data": other_sample}, "data"),
     "a label": ({"data": other_label}, "data"),
@@ -130,7 +130,9 @@ def test_a_run_of_another_version_is_refused(name: str, directory: Path) -> None
     path.write_text(json.dumps(stored))
     with pytest.raises(CheckpointError) as caught:
         run(directory, SPEC, TRAINING)
-    assert str(caught.value.received).startswith(f"versions.{name} '0.0', now ")
+    received = str(caught.value.received)
+    assert received.startswith(f"versions.{name} ")
+    assert received.endswith(" instead of '0.0'")
 
 
 @pytest.mark.usefixtures("no_training")

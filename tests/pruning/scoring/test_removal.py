@@ -318,6 +318,6 @@ def test_a_loss_with_one_value_for_a_batch_is_refused_as_it_is_elsewhere() -> No
     graph, data = ChannelGraph(model), (np.ones((4, 3), "float32"), np.ones((4, 2), "float32"))
     for name in ("oracle", "taylor"):
         scoring = Scoring(graph, name, 0, Calibration.of(model, data, num_samples=4, seed=0))
-        with pytest.raises(SpecError, match=r"^The loss has one value for a whole batch") as caught:
+        with pytest.raises(SpecError, match=r"^The loss returns one value for a whole batch") as caught:
             scoring.importance(graph.groups[0])
         assert caught.value.field == "training.loss"
